@@ -1,0 +1,22 @@
+//! The harness, and the only place where a private Tor network, a throw-away token and our two daemons are put together.
+//!
+//! [`tornet`] is the network, [`softhsm`] the token, [`daemon`] our programs, [`stage`] all of them at once. The stories
+//! themselves are in `end_to_end/` and `cli/`, the demonstration is `bin/demo.rs`.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::missing_errors_doc,
+    clippy::missing_panics_doc,
+    reason = "a harness: every error ends one test and carries its own text, and a panic is a failed test"
+)]
+
+pub mod clock;
+pub mod files;
+pub mod process;
+pub mod report;
+pub mod tornet;
+pub mod wait;
+
+pub use report::Report;

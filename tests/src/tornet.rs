@@ -1,0 +1,290 @@
+//! A private Tor network on 127.0.0.1: the only place where its parts are started in the order that works.
+//!
+//! Three authorities and some relays first; clients, the publisher's tor and onion services afterwards, through
+//! [`Network::tor`], [`Backend`] and [`Client`]. Every wait looks at tor's own state.
+
+mod authority;
+mod backend;
+mod client;
+mod control;
+mod node;
+mod ports;
+mod torrc;
+mod web;
+
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::report::Report;
+use crate::wait::{self, Seen};
+use crate::{clock, files, process};
+
+pub use backend::{Backend, ServiceKind};
+pub use client::{Answer, Client};
+pub use control::{Control, Line};
+pub use node::Node;
+pub use ports::free_port;
+use torrc::{RelayPorts, Voting};
+
+/// Number of directory authorities.
+const AUTHORITIES: usize = 3;
+/// Seconds from the start of the relays to the first vote, so that every authority has every descriptor by then.
+const HEAD_START: u64 = 5;
+/// Interval of the votes before a network with real periods slows down, in seconds.
+const FAST_VOTES: u64 = 10;
+/// Interval of the votes afterwards, in seconds: tor's own.
+const REAL_VOTES: u64 = 3600;
+
+/// How time passes in the network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pace {
+    /// A vote every so many seconds (10 or 20), and time periods of 24 votes.
+    Short(u64),
+    /// Periods of 24 hours with their usual offset, as on the public network; no test option in tors that are no relays.
+    Day,
+}
+
+impl Pace {
+    /// The interval of the first votes in seconds.
+    fn first_votes(self) -> u64 {
+        match self {
+            Self::Short(seconds) => seconds,
+            Self::Day => FAST_VOTES,
+        }
+    }
+
+    /// Length and offset of a time period in minutes, when they are not tor's defaults.
+    ///
+    /// Spec: rend-spec-v3, 2.2.1; with `TestingTorNetwork` tor takes 24 voting intervals, and 12 as the offset.
+    #[must_use]
+    pub fn test_period(self) -> Option<(u64, u64)> {
+        match self {
+            Self::Short(seconds) => Some((24 * seconds / 60, 12 * seconds / 60)),
+            Self::Day => None,
+        }
+    }
+}
+
+/// The authorities and relays, running.
+pub struct Network {
+    /// Where the directories of all tors are.
+    dir: PathBuf,
+    /// How time passes.
+    pace: Pace,
+    /// Authorities first, then the other relays.
+    relays: Vec<Node>,
+    /// Fingerprints of all of them, in the same order.
+    fingerprints: Vec<String>,
+    /// The `DirAuthority` lines.
+    authority_lines: String,
+    /// Who is told.
+    report: Report,
+}
+
+impl Network {
+    /// Starts the authorities and `relays` further relays under `dir` and waits until they form a network.
+    ///
+    /// A network that does not come up is built a second time, which is said; nothing else is ever retried here.
+    pub fn start(dir: &Path, pace: Pace, relays: usize, report: &Report) -> Result<Self> {
+        match Self::build(dir.join("net"), pace, relays, report) {
+            Ok(network) => Ok(network),
+            Err(error) => {
+                report.reached(&format!("the private network did not come up, building it again: {error:#}"));
+                Self::build(dir.join("net2"), pace, relays, report)
+                    .context("the private network did not come up twice")
+            }
+        }
+    }
+
+    /// One attempt.
+    fn build(dir: PathBuf, pace: Pace, relays: usize, report: &Report) -> Result<Self> {
+        files::make_dir(&dir, process::User::Harness, 0o755)?;
+        report.waiting("keys of authorities and relays");
+        let mut network = Self::prepare(dir, pace, AUTHORITIES + relays, report)?;
+        network.relays.iter_mut().try_for_each(Node::start)?;
+        report.waiting("the first consensus");
+        network.wait_first_consensus()?;
+        report.reached("first consensus: every relay is listed, HSDir, with both shared random values");
+        if pace == Pace::Day {
+            network.slow_down()?;
+        }
+        report.waiting("relays to restart and to know each other");
+        network.restart_relays()?;
+        report.reached("the private Tor network is up");
+        Ok(network)
+    }
+
+    /// Makes directories, keys and configurations.
+    fn prepare(dir: PathBuf, pace: Pace, count: usize, report: &Report) -> Result<Self> {
+        let ports = (0..count).map(|_| RelayPorts::choose()).collect::<Result<Vec<_>>>()?;
+        let relays = (0..count)
+            .map(|index| {
+                Node::new(&dir, &relay_name(index), &torrc::keys_only(&relay_name(index), ports[index]))
+            })
+            .collect::<Result<Vec<_>>>()?;
+        let (fingerprints, voting_keys) = make_keys(&relays, &ports)?;
+        let authority_lines = torrc::authority_lines(&fingerprints, &voting_keys, &ports);
+        let network = Self { dir, pace, relays, fingerprints, authority_lines, report: report.clone() };
+        network.configure(&ports)?;
+        Ok(network)
+    }
+
+    /// Writes the final torrc of every relay and the authorities' extra files.
+    fn configure(&self, ports: &[RelayPorts]) -> Result<()> {
+        let interval = self.pace.first_votes();
+        let first_vote = clock::unix_now() + 1 + HEAD_START + 2 * torrc::VOTE_DELAY;
+        let voting = Voting { interval, offset: first_vote % interval };
+        for (index, node) in self.relays.iter().enumerate() {
+            let relay = torrc::relay(node.name(), ports[index], &self.authority_lines);
+            let authority = if index < AUTHORITIES {
+                torrc::authority(node, ports[index], voting)
+            } else {
+                String::new()
+            };
+            node.write_torrc(&format!("{relay}{authority}"))?;
+        }
+        let authorities = &self.relays[..AUTHORITIES];
+        let named = self.relays.iter().zip(&self.fingerprints);
+        let list: Vec<_> =
+            named.map(|(node, fingerprint)| (node.name().to_owned(), fingerprint.clone())).collect();
+        authority::seed_shared_random(authorities)?;
+        authority::write_bandwidths(authorities, &list)
+    }
+
+    /// Waits until the first authority has a consensus with everything in it.
+    fn wait_first_consensus(&mut self) -> Result<()> {
+        let limit = Duration::from_secs(3 * self.pace.first_votes() + 30);
+        let expected = self.relays.len();
+        let mut control = self.relays[0].control()?;
+        wait::until("a consensus that lists every relay", limit, || {
+            self.relays.iter_mut().try_for_each(Node::must_run)?;
+            let found = hsdirs(&control.info("ns/all")?);
+            if found < expected {
+                return Ok(Seen::NotYet(format!("{found} of {expected} relays with HSDir")));
+            }
+            let values = (control.info("sr/current")?, control.info("sr/previous")?);
+            Ok(if values.0.is_empty() || values.1.is_empty() {
+                Seen::NotYet("no shared random values".into())
+            } else {
+                Seen::Ready(())
+            })
+        })
+    }
+
+    /// Sets tor's own voting interval and waits for a consensus that lives for hours.
+    fn slow_down(&mut self) -> Result<()> {
+        self.report.waiting("a consensus with real voting intervals");
+        for authority in &mut self.relays[..AUTHORITIES] {
+            authority.control()?.ask(&format!("SETCONF V3AuthVotingInterval={REAL_VOTES}"))?;
+        }
+        let mut control = self.relays[0].control()?;
+        wait::until("a consensus that is fresh for an hour", Duration::from_secs(45), || {
+            let from = clock::parse_tor_time(&control.info("consensus/valid-after")?)?;
+            let until = clock::parse_tor_time(&control.info("consensus/fresh-until")?)?;
+            let found = hsdirs(&control.info("ns/all")?);
+            let ready = until - from == REAL_VOTES && found == self.fingerprints.len();
+            Ok(if ready { Seen::Ready(()) } else { Seen::NotYet(format!("fresh for {} s", until - from)) })
+        })?;
+        self.report.reached("consensus with 24-hour periods");
+        Ok(())
+    }
+
+    /// Restarts the relays, which have backed off by now, and waits until each one knows all others.
+    fn restart_relays(&mut self) -> Result<()> {
+        let expected = self.relays.len();
+        let relays = &mut self.relays[AUTHORITIES..];
+        thread::scope(|scope| {
+            let tasks: Vec<_> = relays
+                .iter_mut()
+                .map(|node| scope.spawn(|| node.stop().and_then(|()| node.start())))
+                .collect();
+            tasks.into_iter().try_for_each(|task| task.join().expect("the task does not panic"))
+        })?;
+        for relay in relays {
+            wait_microdescriptors(relay, expected)?;
+        }
+        Ok(())
+    }
+
+    /// How time passes here.
+    #[must_use]
+    pub fn pace(&self) -> Pace {
+        self.pace
+    }
+
+    /// Fingerprints of every relay, all of them HSDirs.
+    #[must_use]
+    pub fn fingerprints(&self) -> &[String] {
+        &self.fingerprints
+    }
+
+    /// A relay that is no authority, for stories about one that fails.
+    pub fn plain_relay(&mut self, index: usize) -> &mut Node {
+        &mut self.relays[AUTHORITIES + index]
+    }
+
+    /// Starts a tor that is no relay: a client, a publisher's tor or an onion service, with `extra` in its torrc.
+    pub fn tor(&self, name: &str, extra: &str) -> Result<Node> {
+        let torrc = format!("{}{extra}", torrc::outsider(self.pace, &self.authority_lines));
+        let mut node = Node::new(&self.dir, name, &torrc)?;
+        node.start()?;
+        Ok(node)
+    }
+
+    /// Waits until a tor that is no relay has everything it needs to build any circuit.
+    pub fn wait_ready(&self, node: &mut Node) -> Result<()> {
+        node.wait_bootstrapped(Duration::from_secs(60))?;
+        wait_microdescriptors(node, self.relays.len())
+    }
+
+    /// An error when one of the relays is no longer running.
+    pub fn must_run(&mut self) -> Result<()> {
+        self.relays.iter_mut().try_for_each(Node::must_run)
+    }
+}
+
+/// Makes every key, several at a time: the fingerprints of all, and the voting identities of the authorities.
+fn make_keys(relays: &[Node], ports: &[RelayPorts]) -> Result<(Vec<String>, Vec<String>)> {
+    thread::scope(|scope| {
+        let voting: Vec<_> = relays[..AUTHORITIES]
+            .iter()
+            .zip(ports)
+            .map(|(node, port)| scope.spawn(move || authority::make_voting_keys(node, port.dir)))
+            .collect();
+        let identities: Vec<_> = relays.iter().map(|node| scope.spawn(|| node.make_relay_keys())).collect();
+        let join = |tasks: Vec<thread::ScopedJoinHandle<'_, Result<String>>>| -> Result<Vec<String>> {
+            tasks.into_iter().map(|task| task.join().expect("the task does not panic")).collect()
+        };
+        Ok((join(identities)?, join(voting)?))
+    })
+}
+
+/// `auth0`, `auth1`, `auth2`, `relay3`, ...
+fn relay_name(index: usize) -> String {
+    if index < AUTHORITIES { format!("auth{index}") } else { format!("relay{index}") }
+}
+
+/// Number of relays with the HSDir flag in a `GETINFO ns/all`.
+fn hsdirs(entries: &str) -> usize {
+    entries.lines().filter(|line| line.starts_with("s ") && line.contains(" HSDir")).count()
+}
+
+/// Waits until a tor lists `expected` relays and has the microdescriptor of each.
+fn wait_microdescriptors(node: &mut Node, expected: usize) -> Result<()> {
+    let what = format!("tor {} to have every microdescriptor", node.name());
+    let mut control = node.control()?;
+    wait::until(&what, Duration::from_secs(45), || {
+        node.must_run()?;
+        let listed = hsdirs(&control.info("ns/all")?);
+        let known = control.info("md/all")?.lines().filter(|line| *line == "onion-key").count();
+        ensure!(listed <= expected, "tor {} lists {listed} relays, there are {expected}", node.name());
+        Ok(if listed == expected && known == expected {
+            Seen::Ready(())
+        } else {
+            Seen::NotYet(format!("{listed} listed, {known} microdescriptors of {expected}"))
+        })
+    })
+}
