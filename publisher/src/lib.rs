@@ -1,0 +1,4 @@
+//! Being written.
+
+pub mod certs;
+pub mod clock;
