@@ -1,0 +1,124 @@
+//! Issues a type-08 certificate; the only place where the blinded secret scalar exists.
+
+use crate::key::{CoreError, ExpandedKey};
+use curve25519_dalek::edwards::EdwardsPoint;
+use curve25519_dalek::scalar::Scalar;
+use onionkeep_common::blinding::BlindingFactor;
+use onionkeep_common::{
+    BlindedId, CertBody, DescSigningKey, EncodedCert, ExpirationHours, Signature, TimePeriod,
+};
+use sha2::{Digest, Sha512};
+use zeroize::Zeroizing;
+
+/// Fresh random octets for one certificate, wiped when dropped.
+///
+/// They are hashed into the nonce besides the secret prefix, so that neither a weak random source nor a repeated
+/// message alone can repeat a nonce.
+pub struct Hedge(Zeroizing<[u8; 32]>);
+
+impl Hedge {
+    /// Takes 32 octets from the system's random source.
+    #[must_use]
+    pub const fn new(random: Zeroizing<[u8; 32]>) -> Self {
+        Self(random)
+    }
+}
+
+/// What a certificate is to say. There is no way to ask for a signature over anything else.
+#[derive(Clone, Copy, Debug)]
+pub struct CertTerms {
+    /// The period whose blinded key signs.
+    pub period: TimePeriod,
+    /// The key to certify.
+    pub key: DescSigningKey,
+    /// End of life, chosen by the signer and not by who asks.
+    pub expires: ExpirationHours,
+}
+
+impl ExpandedKey {
+    /// Makes the type-08 certificate: builds its 76 octets, signs them under the blinded key, verifies, returns it.
+    ///
+    /// # Errors
+    /// [`CoreError::Fault`] if the two ways to the blinded key differ or our own signature does not verify.
+    ///
+    /// Spec: rend-spec-v3, A.2; cert-spec, 2.1.
+    pub fn certify(&self, terms: &CertTerms, hedge: &Hedge) -> Result<EncodedCert, CoreError> {
+        self.issue(terms, &self.factor(terms.period), Some(hedge))
+    }
+
+    /// The certificate exactly as C tor makes it, with a nonce from the message alone: for the vectors.
+    #[cfg(test)]
+    fn dangerously_certify_as_ctor(&self, terms: &CertTerms) -> Result<EncodedCert, CoreError> {
+        self.issue(terms, &self.factor(terms.period), None)
+    }
+
+    /// The blinding factor `h` of a period; public data.
+    fn factor(&self, period: TimePeriod) -> Scalar {
+        BlindingFactor::new(self.public(), period).scalar()
+    }
+
+    /// Makes the certificate if `factor` leads to the public blinded key; without a hedge the nonce is C tor's.
+    fn issue(
+        &self,
+        terms: &CertTerms,
+        factor: &Scalar,
+        hedge: Option<&Hedge>,
+    ) -> Result<EncodedCert, CoreError> {
+        let expected = self.public().blinded(terms.period)?;
+        self.sign_blinded(factor, hedge, |blinded| {
+            if *blinded != expected {
+                return Err(CoreError::Fault);
+            }
+            Ok(CertBody::desc_signing(&terms.key, terms.expires, blinded))
+        })
+    }
+
+    /// Signs the body that `body` makes for the blinded key, and verifies the signature.
+    ///
+    /// `a' = h * a mod l` lives in this function only. The public half `A' = a' * B` is computed here from `a'`,
+    /// never taken from outside: a signature under a wrong `A'` would give the scalar away.
+    fn sign_blinded(
+        &self,
+        factor: &Scalar,
+        hedge: Option<&Hedge>,
+        body: impl FnOnce(&BlindedId) -> Result<CertBody, CoreError>,
+    ) -> Result<EncodedCert, CoreError> {
+        let scalar = Zeroizing::new(*self.scalar() * factor);
+        let blinded = BlindedId::from_bytes(EdwardsPoint::mul_base(&scalar).compress().to_bytes())?;
+        let body = body(&blinded)?;
+        let nonce = nonce(&self.blinded_prefix(), &blinded, hedge, &body);
+        let commitment = EdwardsPoint::mul_base(&nonce).compress();
+        let challenge = hash_to_scalar(&[commitment.as_bytes(), blinded.as_bytes(), body.as_bytes()]);
+        let response = *nonce + *challenge * *scalar;
+        let mut signature = Signature([0; 64]);
+        let octets = commitment.as_bytes().iter().chain(response.as_bytes());
+        signature.0.iter_mut().zip(octets).for_each(|(to, from)| *to = *from);
+        blinded.verify(body.as_bytes(), &signature).map_err(|_bad_signature| CoreError::Fault)?;
+        Ok(body.with_signature(&signature))
+    }
+}
+
+/// The nonce: `SHA-512(RH' | A' | random | M)`, or C tor's `SHA-512(RH' | M)` without a hedge.
+fn nonce(
+    prefix: &[u8; 32],
+    blinded: &BlindedId,
+    hedge: Option<&Hedge>,
+    body: &CertBody,
+) -> Zeroizing<Scalar> {
+    match hedge {
+        Some(hedge) => hash_to_scalar(&[prefix, blinded.as_bytes(), &*hedge.0, body.as_bytes()]),
+        None => hash_to_scalar(&[prefix, body.as_bytes()]),
+    }
+}
+
+/// SHA-512 of the parts, modulo the group order.
+fn hash_to_scalar(parts: &[&[u8]]) -> Zeroizing<Scalar> {
+    let mut hash = Sha512::new();
+    parts.iter().for_each(|part| hash.update(part));
+    let mut wide = Zeroizing::new([0; 64]);
+    hash.finalize_into((&mut *wide).into());
+    Zeroizing::new(Scalar::from_bytes_mod_order_wide(&wide))
+}
+
+#[cfg(test)]
+mod tests;
