@@ -2,3 +2,7 @@
 
 pub mod certs;
 pub mod clock;
+pub mod consensus;
+pub mod netdoc;
+pub mod revision;
+pub mod ring;
