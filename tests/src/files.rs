@@ -11,12 +11,12 @@ use crate::process::User;
 /// Names the directory that keeps the logs of failed runs; the system's temporary directory without it.
 pub const RUN_DIR_VARIABLE: &str = "ONIONKEEP_RUN_DIR";
 
-/// The directory of one run. Removed on drop unless [`RunDir::keep`] was called or the thread is panicking.
+/// The directory of one run. It stays on disk with its logs unless [`RunDir::discard`] was called.
 pub struct RunDir {
     /// Short on purpose: a Unix socket's path may have 107 bytes.
     path: PathBuf,
-    /// Whether it survives its owner.
-    kept: bool,
+    /// Whether it goes with its owner.
+    discarded: bool,
 }
 
 impl RunDir {
@@ -28,7 +28,7 @@ impl RunDir {
             .permissions(fs::Permissions::from_mode(0o755))
             .tempdir_in(&parent)
             .with_context(|| format!("cannot make a directory in {}", parent.display()))?;
-        Ok(Self { path: dir.keep(), kept: false })
+        Ok(Self { path: dir.keep(), discarded: false })
     }
 
     /// Its path.
@@ -37,15 +37,15 @@ impl RunDir {
         &self.path
     }
 
-    /// Leaves it on disk for whoever looks into a failure.
-    pub fn keep(&mut self) {
-        self.kept = true;
+    /// Says that all went well: it is removed when its owner ends.
+    pub fn discard(&mut self) {
+        self.discarded = true;
     }
 }
 
 impl Drop for RunDir {
     fn drop(&mut self) {
-        if !self.kept && !std::thread::panicking() {
+        if self.discarded && !std::thread::panicking() {
             drop(fs::remove_dir_all(&self.path));
         }
     }

@@ -13,9 +13,13 @@
 )]
 
 pub mod clock;
+pub mod daemon;
+pub mod descriptor;
 pub mod files;
 pub mod process;
 pub mod report;
+pub mod softhsm;
+pub mod stage;
 pub mod tornet;
 pub mod wait;
 

@@ -14,6 +14,8 @@ pub enum Seen<T> {
     Ready(T),
     /// Not yet, and why; the text ends up in the error when the deadline passes.
     NotYet(String),
+    /// It will never come, and why; the wait ends at once.
+    Hopeless(String),
 }
 
 /// Looks until `probe` says [`Seen::Ready`]; an `Err` counts as "not yet", because what we wait for may be starting.
@@ -23,6 +25,7 @@ pub fn until<T>(what: &str, limit: Duration, mut probe: impl FnMut() -> Result<S
         let last = match probe() {
             Ok(Seen::Ready(value)) => return Ok(value),
             Ok(Seen::NotYet(why)) => why,
+            Ok(Seen::Hopeless(why)) => bail!("waited for {what}, which will not come: {why}"),
             Err(error) => format!("{error:#}"),
         };
         if start.elapsed() >= limit {

@@ -137,7 +137,9 @@ impl Node {
         let (socket, cookie) = (self.control_socket(), self.dir.join("cookie"));
         let what = format!("the control socket of tor {}", self.name);
         wait::until(&what, CONTROL_LIMIT, || {
-            self.must_run()?;
+            if let Err(error) = self.must_run() {
+                return Ok(wait::Seen::Hopeless(format!("{error:#}")));
+            }
             Ok(wait::Seen::Ready(Control::connect(&socket, &cookie)?))
         })
     }

@@ -1,0 +1,191 @@
+//! The publisher with its configuration and its tor: the only place where `publisher.toml` is written by the harness.
+
+use std::io::Read;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+
+use super::{Programs, Ran, program};
+use crate::files;
+use crate::process::{Process, User};
+use crate::tornet::{Network, Node, free_port};
+use crate::wait::{self, Seen};
+
+/// How long a start or an end may take.
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// The tor that the publisher talks to.
+pub struct PublisherTor {
+    /// The tor.
+    pub node: Node,
+    /// Its SOCKS port on 127.0.0.1.
+    socks: u16,
+}
+
+impl PublisherTor {
+    /// Starts it, and does not wait: the publisher is to cope with a tor that bootstraps.
+    pub fn start(network: &Network, name: &str) -> Result<Self> {
+        let socks = free_port()?;
+        let node = network.tor(name, &format!("SocksPort 127.0.0.1:{socks}\n"))?;
+        Ok(Self { node, socks })
+    }
+}
+
+/// One `[[service]]` of the configuration.
+#[derive(Clone, Debug)]
+pub struct Service {
+    /// With `.onion`.
+    pub address: String,
+    /// The signer's socket.
+    pub signer: PathBuf,
+    /// Names and addresses of the backends.
+    pub backends: Vec<(String, String)>,
+    /// Seconds between probes of a backend through tor; no probes without it.
+    pub probe_interval: Option<u64>,
+}
+
+/// A publisher, running or not.
+pub struct Publisher {
+    /// Where our programs are.
+    programs: Programs,
+    /// Configuration, state, status socket and log.
+    dir: PathBuf,
+    /// Control socket of its tor.
+    control: PathBuf,
+    /// SOCKS port of its tor.
+    socks: u16,
+    /// What it serves.
+    services: Vec<Service>,
+    /// The process, while it runs.
+    process: Option<Process>,
+}
+
+impl Publisher {
+    /// Prepares its directory; there is no configuration before [`Publisher::serve`].
+    pub fn new(run: &Path, programs: &Programs, tor: &PublisherTor) -> Result<Self> {
+        let dir = run.join("publisher");
+        files::make_dir(&dir, User::Publisher, 0o755)?;
+        files::make_dir(&dir.join("state"), User::Publisher, 0o700)?;
+        files::make_dir(&dir.join("run"), User::Publisher, 0o755)?;
+        let (programs, control) = (programs.clone(), tor.node.control_socket());
+        Ok(Self { programs, dir, control, socks: tor.socks, services: Vec::new(), process: None })
+    }
+
+    /// Writes the configuration for these services.
+    pub fn serve(&mut self, services: Vec<Service>) -> Result<()> {
+        self.services = services;
+        files::write(&self.config(), self.config_text(), User::Publisher, 0o644)
+    }
+
+    /// The configuration as it should be now.
+    #[must_use]
+    pub fn config_text(&self) -> String {
+        let dir = self.dir.display();
+        let mut text = format!(
+            "state_dir = \"{dir}/state\"\nstatus_socket = \"{}\"\n\n[tor]\ncontrol = \"unix:{}\"\nsocks = \"127.0.0.1:{}\"\n",
+            self.status_socket().display(),
+            self.control.display(),
+            self.socks
+        );
+        for service in &self.services {
+            let Service { address, signer, .. } = service;
+            text.push_str(&format!(
+                "\n[[service]]\naddress = \"{address}\"\nsigner = \"{}\"\n",
+                signer.display()
+            ));
+            if let Some(seconds) = service.probe_interval {
+                text.push_str(&format!("probe_port = 80\nprobe_interval_seconds = {seconds}\n"));
+            }
+            for (name, address) in &service.backends {
+                text.push_str(&format!("[[service.backend]]\nname = \"{name}\"\naddress = \"{address}\"\n"));
+            }
+        }
+        text
+    }
+
+    /// `publisher.toml`.
+    #[must_use]
+    pub fn config(&self) -> PathBuf {
+        self.dir.join("publisher.toml")
+    }
+
+    /// Where it writes its status.
+    #[must_use]
+    pub fn status_socket(&self) -> PathBuf {
+        self.dir.join("run/status.sock")
+    }
+
+    /// Configuration, state, status socket and log are here.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// A command line of the publisher on this configuration.
+    #[must_use]
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = program(&self.programs, "onionkeep-publisher", User::Publisher);
+        command.arg("--config").arg(self.config()).args(arguments);
+        command
+    }
+
+    /// Runs a command line of the publisher to its end.
+    pub fn run(&self, arguments: &[&str]) -> Result<Ran> {
+        Ran::of(self.command(arguments))
+    }
+
+    /// Starts `run`.
+    pub fn start(&mut self) -> Result<()> {
+        self.process = Some(Process::start("the publisher", self.command(&["run"]), &self.dir.join("log"))?);
+        Ok(())
+    }
+
+    /// Ends it in good order.
+    pub fn stop(&mut self) -> Result<()> {
+        self.process.take().map_or(Ok(()), |process| process.stop(LIMIT).map(drop))
+    }
+
+    /// Ends it at once.
+    pub fn kill(&mut self) -> Result<()> {
+        self.process.take().map_or(Ok(()), Process::kill)
+    }
+
+    /// The running process.
+    pub fn process(&mut self) -> Result<&mut Process> {
+        self.process.as_mut().context("the publisher does not run")
+    }
+
+    /// Everything it has logged, over all its starts.
+    #[must_use]
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.dir.join("log")).unwrap_or_default()
+    }
+
+    /// What it writes at its status socket.
+    pub fn status(&self) -> Result<Value> {
+        let mut stream = UnixStream::connect(self.status_socket()).context("no status socket")?;
+        stream.set_read_timeout(Some(LIMIT))?;
+        let mut text = String::new();
+        stream.read_to_string(&mut text)?;
+        serde_json::from_str(&text).context("the status is not JSON")
+    }
+
+    /// Waits until the status is as `wanted` says; it names what is missing otherwise.
+    pub fn wait_status<T>(
+        &mut self,
+        what: &str,
+        limit: Duration,
+        wanted: impl Fn(&Value) -> Result<T>,
+    ) -> Result<T> {
+        wait::until(what, limit, || {
+            if let Err(error) = self.process()?.must_run() {
+                return Ok(Seen::Hopeless(format!("{error:#}")));
+            }
+            Ok(Seen::Ready(wanted(&self.status()?)?))
+        })
+    }
+}

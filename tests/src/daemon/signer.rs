@@ -1,0 +1,213 @@
+//! The signer with its configuration, token and socket: the only place where `signer.toml` is written by the harness.
+
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use super::{Programs, Ran, program};
+use crate::files;
+use crate::process::{self, Process, SIGNER_SOCKET_GROUP, User};
+use crate::softhsm::SoftHsm;
+use crate::wait::{self, Seen};
+
+/// The label of the token.
+const LABEL: &str = "onionkeep-test";
+/// The user PIN.
+const PIN: &str = "71939";
+/// The security officer's PIN.
+const SO_PIN: &str = "40815162";
+/// How long a start or an end may take.
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// A signer, running or not.
+pub struct Signer {
+    /// Where our programs are.
+    programs: Programs,
+    /// Configuration, PIN files, state, socket and log.
+    dir: PathBuf,
+    /// Its token.
+    token: SoftHsm,
+    /// Length and offset of a period in minutes on a network with short ones.
+    period: Option<(u64, u64)>,
+    /// The token's serial, once known.
+    serial: Option<String>,
+    /// Addresses (with `.onion`) and the uid that may ask for each.
+    onions: Vec<(String, u32)>,
+    /// The process, while it serves.
+    process: Option<Process>,
+}
+
+impl Signer {
+    /// Writes a configuration for a token that does not exist yet.
+    pub fn new(run: &Path, programs: &Programs, period: Option<(u64, u64)>) -> Result<Self> {
+        let dir = run.join("signer");
+        files::make_dir(&dir, User::Signer, 0o755)?;
+        files::make_dir(&dir.join("state"), User::Signer, 0o700)?;
+        files::make_dir(&dir.join("run"), User::Signer, 0o755)?;
+        files::write(&dir.join("pin"), PIN, User::Signer, 0o400)?;
+        files::write(&dir.join("so-pin"), SO_PIN, User::Signer, 0o400)?;
+        let token = SoftHsm::new(&run.join("token"))?;
+        let signer = Self {
+            programs: programs.clone(),
+            dir,
+            token,
+            period,
+            serial: None,
+            onions: Vec::new(),
+            process: None,
+        };
+        signer.write_config()?;
+        Ok(signer)
+    }
+
+    /// The configuration as it should be now.
+    #[must_use]
+    pub fn config_text(&self) -> String {
+        let dir = self.dir.display();
+        let mut text = format!(
+            "state_dir = \"{dir}/state\"\nsocket = \"{}\"\nsocket_mode = \"0660\"\n",
+            self.socket().display()
+        );
+        if process::is_root() {
+            text.push_str(&format!("socket_group = \"{SIGNER_SOCKET_GROUP}\"\n"));
+        }
+        text.push_str(&format!(
+            "\n[token]\nmodule = \"{}\"\nlabel = \"{LABEL}\"\n",
+            self.token.module().display()
+        ));
+        if let Some(serial) = &self.serial {
+            text.push_str(&format!("serial = \"{serial}\"\n"));
+        }
+        text.push_str(&format!("pin = \"file:{dir}/pin\"\nso_pin = \"file:{dir}/so-pin\"\n"));
+        for (address, uid) in &self.onions {
+            text.push_str(&format!("\n[[onion]]\naddress = \"{address}\"\nuid = {uid}\n"));
+        }
+        if let Some((length, offset)) = self.period {
+            text.push_str(&format!("\n[period]\nlength_minutes = {length}\noffset_minutes = {offset}\n"));
+        }
+        text
+    }
+
+    /// Writes [`Signer::config_text`].
+    pub fn write_config(&self) -> Result<()> {
+        files::write(&self.config(), self.config_text(), User::Signer, 0o644)
+    }
+
+    /// `signer.toml`.
+    #[must_use]
+    pub fn config(&self) -> PathBuf {
+        self.dir.join("signer.toml")
+    }
+
+    /// The socket it serves on.
+    #[must_use]
+    pub fn socket(&self) -> PathBuf {
+        self.dir.join("run/signer.sock")
+    }
+
+    /// Configuration, PIN files, state, socket and log are here.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Its token.
+    #[must_use]
+    pub fn token(&self) -> &SoftHsm {
+        &self.token
+    }
+
+    /// A command line of the signer on this configuration.
+    #[must_use]
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = program(&self.programs, "onionkeep-signer", User::Signer);
+        command.env("SOFTHSM2_CONF", self.token.config());
+        command.arg("--config").arg(self.config()).args(arguments);
+        command
+    }
+
+    /// Runs a command line of the signer to its end.
+    pub fn run(&self, arguments: &[&str]) -> Result<Ran> {
+        Ran::of(self.command(arguments))
+    }
+
+    /// `token init`, and the printed serial goes into the configuration.
+    pub fn init_token(&mut self) -> Result<()> {
+        let serial = self.run(&["token", "init"])?.word("serial", |word| word.len() >= 8 && is_hex(word))?;
+        self.serial = Some(serial);
+        self.write_config()
+    }
+
+    /// `key new`: the address of a new frontend identity.
+    pub fn new_key(&self) -> Result<String> {
+        self.run(&["key", "new"])?.word("onion address", |word| word.ends_with(".onion"))
+    }
+
+    /// `key import`: the address of an identity that existed before.
+    pub fn import_key(&self, file: &Path) -> Result<String> {
+        let path = file.to_str().context("odd path")?;
+        self.run(&["key", "import", path])?.word("onion address", |word| word.ends_with(".onion"))
+    }
+
+    /// Names the serial in the configuration without asking the token.
+    pub fn set_serial(&mut self, serial: Option<&str>) -> Result<()> {
+        self.serial = serial.map(str::to_owned);
+        self.write_config()
+    }
+
+    /// The serial in the configuration.
+    #[must_use]
+    pub fn serial(&self) -> Option<&str> {
+        self.serial.as_deref()
+    }
+
+    /// Lets the publisher's user ask for `address`.
+    pub fn allow(&mut self, address: &str) -> Result<()> {
+        self.onions.push((address.to_owned(), User::Publisher.uid()));
+        self.write_config()
+    }
+
+    /// Starts `serve` and waits for its socket.
+    pub fn start(&mut self) -> Result<()> {
+        let socket = self.socket();
+        let mut process = Process::start("the signer", self.command(&["serve"]), &self.dir.join("log"))?;
+        wait::until("the signer's socket", LIMIT, || {
+            if let Err(error) = process.must_run() {
+                return Ok(Seen::Hopeless(format!("{error:#}")));
+            }
+            UnixStream::connect(&socket).context("not there")?;
+            Ok(Seen::Ready(()))
+        })?;
+        self.process = Some(process);
+        Ok(())
+    }
+
+    /// Ends it in good order.
+    pub fn stop(&mut self) -> Result<()> {
+        self.process.take().map_or(Ok(()), |process| process.stop(LIMIT).map(drop))
+    }
+
+    /// Ends it at once.
+    pub fn kill(&mut self) -> Result<()> {
+        self.process.take().map_or(Ok(()), Process::kill)
+    }
+
+    /// The running process.
+    pub fn process(&mut self) -> Result<&mut Process> {
+        self.process.as_mut().context("the signer does not run")
+    }
+
+    /// Everything it has logged.
+    #[must_use]
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.dir.join("log")).unwrap_or_default()
+    }
+}
+
+/// Whether a word could be a serial number.
+fn is_hex(word: &str) -> bool {
+    word.bytes().all(|octet| octet.is_ascii_hexdigit())
+}
