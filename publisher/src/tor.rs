@@ -47,7 +47,7 @@ impl Tor {
     /// # Errors
     /// [`TorError`] if tor is not there, is not let in, or does not answer in time.
     pub async fn connect(config: &TorConfig) -> Result<(Self, mpsc::Receiver<TorEvent>), TorError> {
-        let (link, news) = conn::connect(config).await?;
+        let (link, news) = conn::connect(config, conn::Limits::USUAL).await?;
         Ok((Self { link: Arc::new(link) }, news))
     }
 
