@@ -6,6 +6,11 @@ use crate::units::{ExpirationHours, UnixTime};
 use core::fmt;
 use ed25519_dalek::VerifyingKey;
 
+#[cfg(feature = "batch")]
+mod batch;
+#[cfg(feature = "batch")]
+pub use batch::check_signatures;
+
 /// Octets before the signature of a certificate with one extension.
 pub const BODY_LEN: usize = 76;
 /// Octets of a certificate with one extension, as C tor writes all of them.
@@ -122,7 +127,13 @@ impl CertBody {
         expires: ExpirationHours,
         signer: &DescSigningKey,
     ) -> Result<Self, KeyError> {
-        Ok(Self::build(CertType::IntroEnc, &key.ed25519_form()?, expires, signer.as_bytes()))
+        Ok(Self::intro_enc_form(&key.ed25519_form()?, expires, signer))
+    }
+
+    /// A type-0B body from the Ed25519 form of the key, for callers that have computed it already.
+    #[must_use]
+    pub fn intro_enc_form(form: &[u8; 32], expires: ExpirationHours, signer: &DescSigningKey) -> Self {
+        Self::build(CertType::IntroEnc, form, expires, signer.as_bytes())
     }
 
     /// The octets to be signed. There is no prefix string.
@@ -237,6 +248,18 @@ impl<'a> UncheckedCert<'a> {
         Ok(Self { kind: wanted, expires, certified, signer, signed, signature })
     }
 
+    /// The key that it certifies, if the signature is good.
+    #[must_use]
+    pub const fn certified(&self) -> &[u8; 32] {
+        &self.certified
+    }
+
+    /// The key that the certificate says has signed it.
+    #[must_use]
+    pub const fn signer(&self) -> &[u8; 32] {
+        &self.signer
+    }
+
     /// Checks the signature by the key that the certificate itself names.
     ///
     /// # Errors
@@ -246,12 +269,17 @@ impl<'a> UncheckedCert<'a> {
             VerifyingKey::from_bytes(&self.signer).map_err(|_opaque| CertError::Key(KeyError::NotAPoint))?;
         key.verify_strict(self.signed, &ed25519_dalek::Signature::from_bytes(&self.signature))
             .map_err(|_opaque| CertError::Signature)?;
-        Ok(SignatureChecked {
+        Ok(self.checked())
+    }
+
+    /// The certificate after its signature has been checked.
+    const fn checked(&self) -> SignatureChecked {
+        SignatureChecked {
             kind: self.kind,
             expires: self.expires,
             certified: self.certified,
             signer: self.signer,
-        })
+        }
     }
 }
 

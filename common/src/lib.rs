@@ -4,6 +4,9 @@
 
 #![cfg_attr(not(feature = "config"), no_std)]
 
+#[cfg(feature = "batch")]
+extern crate alloc;
+
 pub mod address;
 pub mod blinding;
 pub mod cert;

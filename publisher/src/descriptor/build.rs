@@ -1,0 +1,148 @@
+//! Makes the frontend's descriptor as C tor 0.4.9 would. The only place where the three layers are put together for writing.
+
+use super::crypt::{COOKIE_LEN, LayerSecrets, SALT_LEN, Sealed, encrypt};
+use super::inner::{self, CertifiedPoint, FlowControl};
+use super::keys::PeriodKeys;
+use super::point::IntroPoint;
+use super::{MAX_INTRO_POINTS, middle, outer};
+use onionkeep_common::cert::CertType;
+use onionkeep_common::{
+    BlindedId, CertBody, EncodedCert, ExpirationHours, Subcredential, UncheckedCert, UnixTime,
+};
+
+/// Why a descriptor cannot be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// Clients would refuse it.
+    #[error("{0} introduction points are too many, clients refuse more than {MAX_INTRO_POINTS}")]
+    TooManyPoints(usize),
+    /// One point is listed twice.
+    #[error("an introduction point is listed twice")]
+    DuplicatePoint,
+    /// HSDirs and clients would refuse it.
+    #[error("the descriptor would have {length} octets, it must have less than {limit}")]
+    TooLong {
+        /// Its length.
+        length: usize,
+        /// The limit.
+        limit: u32,
+    },
+    /// The certificate is not for these keys.
+    #[error("the certificate is not by this period's blinded key for this period's descriptor signing key")]
+    Certificate,
+    /// The flow-control values are not such as tor writes.
+    #[error("the flow-control values are not a version list and a number from 1 to 255")]
+    FlowControl,
+}
+
+/// All that goes into one descriptor.
+#[derive(Clone, Copy)]
+pub struct Draft<'a> {
+    /// The frontend's blinded key of the period.
+    pub blinded: &'a BlindedId,
+    /// Its subcredential.
+    pub subcredential: &'a Subcredential,
+    /// The certificate 08 for `keys`, made for this upload.
+    pub cert08: &'a EncodedCert,
+    /// The period's keys.
+    pub keys: &'a PeriodKeys,
+    /// Revision counter of this upload.
+    pub revision: u64,
+    /// Congestion control at the backends, `None` to leave the line out.
+    pub flow_control: Option<&'a FlowControl>,
+    /// Whether the backends are single onion services.
+    pub single_onion: bool,
+    /// The points to list, in any order.
+    pub intro_points: &'a [IntroPoint],
+    /// Limit of the consensus ([`super::MAX_DESCRIPTOR_SIZE`] by default).
+    pub max_descriptor_size: u32,
+    /// Time of the upload.
+    pub now: UnixTime,
+}
+
+/// A descriptor of which only the encryption is missing; each HSDir gets its own with [`Prepared::encode`].
+pub struct Prepared<'a> {
+    /// The draft.
+    draft: Draft<'a>,
+    /// The middle layer before `encrypted`.
+    header: String,
+    /// The inner layer.
+    inner: String,
+}
+
+impl<'a> Draft<'a> {
+    /// Makes the certificates 09 and 0B and the inner layer, once for all HSDirs.
+    ///
+    /// # Errors
+    /// [`BuildError`] if the points, the certificate or the flow-control values do not fit.
+    ///
+    /// Spec: rend-spec-v3, 2.5; C tor, `hs_desc_encode_descriptor`.
+    pub fn prepare(&self) -> Result<Prepared<'a>, BuildError> {
+        if self.intro_points.len() > MAX_INTRO_POINTS {
+            return Err(BuildError::TooManyPoints(self.intro_points.len()));
+        }
+        if !self.flow_control.is_none_or(FlowControl::is_well_formed) {
+            return Err(BuildError::FlowControl);
+        }
+        self.check_certificate()?;
+        let points = self.keys.ordered(self.intro_points);
+        if points.windows(2).any(|pair| matches!(pair, [a, b] if a.auth_key() == b.auth_key())) {
+            return Err(BuildError::DuplicatePoint);
+        }
+        let header = middle::write_header(self.keys, self.keys.fakes());
+        Ok(Prepared { draft: *self, header, inner: self.inner(&points) })
+    }
+
+    /// The inner layer with the points in this order.
+    pub(super) fn inner(&self, points: &[&'a IntroPoint]) -> String {
+        let expires = ExpirationHours::of_intro_certs(self.now);
+        let signer = self.keys.signing_key();
+        let certify = |point: &&'a IntroPoint| -> CertifiedPoint<'a> {
+            let auth = CertBody::intro_auth(point.auth_key(), expires, signer);
+            let enc = CertBody::intro_enc_form(point.enc_key_ed25519(), expires, signer);
+            CertifiedPoint { point, auth: self.keys.certify(&auth), enc: self.keys.certify(&enc) }
+        };
+        inner::write(self.flow_control, self.single_onion, points.iter().map(certify))
+    }
+
+    /// Checks that certificate 08 names our two keys; its signature was checked by whoever got it.
+    fn check_certificate(&self) -> Result<(), BuildError> {
+        let cert = UncheckedCert::parse(CertType::DescSigning, &self.cert08.0);
+        let cert = cert.map_err(|_malformed| BuildError::Certificate)?;
+        let certified = cert.certified() == self.keys.signing_key().as_bytes();
+        let good = certified && cert.signer() == self.blinded.as_bytes();
+        if good { Ok(()) } else { Err(BuildError::Certificate) }
+    }
+}
+
+impl Prepared<'_> {
+    /// Encrypts and signs one copy; `salts` (inner, middle) must be fresh random octets for each HSDir.
+    ///
+    /// # Errors
+    /// [`BuildError::TooLong`].
+    pub fn encode(&self, salts: [[u8; SALT_LEN]; 2]) -> Result<String, BuildError> {
+        encode_layers(&self.draft, &self.header, &self.inner, None, salts)
+    }
+}
+
+/// Encrypts both layers and signs.
+pub(super) fn encode_layers(
+    draft: &Draft<'_>,
+    header: &str,
+    inner: &str,
+    cookie: Option<&[u8; COOKIE_LEN]>,
+    [inner_salt, middle_salt]: [[u8; SALT_LEN]; 2],
+) -> Result<String, BuildError> {
+    let secrets = LayerSecrets::new(draft.blinded, draft.subcredential, draft.revision);
+    let blob = encrypt(&secrets, Sealed::Inner(cookie), &inner_salt, inner.as_bytes());
+    let blob = encrypt(&secrets, Sealed::Middle, &middle_salt, &middle::write(header, &blob));
+    let text = outer::write(draft.cert08, draft.revision, &blob);
+    let signature = draft.keys.sign(text.as_bytes());
+    let text = outer::finish(text, &signature);
+    let limit = draft.max_descriptor_size;
+    if text.len() >= usize::try_from(limit).unwrap_or(usize::MAX) {
+        return Err(BuildError::TooLong { length: text.len(), limit });
+    }
+    Ok(text)
+}

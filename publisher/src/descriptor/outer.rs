@@ -1,0 +1,170 @@
+//! The outer layer: what an HSDir sees. Read with certificate and signature checked, and written.
+
+use super::error::{DescriptorError, Fault, Layer};
+use super::table::Table;
+use crate::netdoc::text_of;
+use core::fmt::Write;
+use data_encoding::{BASE64, BASE64_NOPAD};
+use onionkeep_common::cert::{CertType, SignatureChecked, TimelyCert};
+use onionkeep_common::{DescSigningKey, EncodedCert, Signature, UncheckedCert, UnixTime};
+
+/// What the signature covers before the text.
+///
+/// Spec: rend-spec-v3, 2.4.
+pub(super) const SIGNATURE_PREFIX: &str = "Tor onion service descriptor sig v3";
+/// The longest lifetime that is accepted, in minutes.
+///
+/// Spec: C tor, `HS_DESC_MAX_LIFETIME`.
+const MAX_LIFETIME: u64 = 720;
+/// The keywords of this layer.
+const KNOWN: [&str; 6] = [
+    "hs-descriptor",
+    "descriptor-lifetime",
+    "descriptor-signing-key-cert",
+    "revision-counter",
+    "superencrypted",
+    "signature",
+];
+
+/// The outer layer. Its signature is checked; whose key signed the certificate and when it ends is not.
+#[derive(Debug)]
+pub(super) struct Outer<'t> {
+    /// `descriptor-lifetime` in minutes.
+    pub(super) lifetime_minutes: u64,
+    /// `revision-counter`.
+    pub(super) revision: u64,
+    /// The certificate 08.
+    pub(super) cert: SignatureChecked,
+    /// Line of the certificate.
+    pub(super) cert_line: usize,
+    /// The key that it certifies, which signed the text.
+    pub(super) signing_key: DescSigningKey,
+    /// Content of `superencrypted`.
+    pub(super) blob: Vec<u8>,
+    /// Line of `superencrypted`.
+    pub(super) blob_line: usize,
+    /// All lines.
+    pub(super) table: Table<'t>,
+}
+
+impl<'t> Outer<'t> {
+    /// Reads the layer and checks the certificate's own signature and that of the text.
+    ///
+    /// `expected` is the blinded key that must have signed the certificate, if it is known already.
+    ///
+    /// Spec: rend-spec-v3, 2.4; C tor, `desc_decode_plaintext_v3`, `desc_sig_is_valid`.
+    pub(super) fn read(octets: &'t [u8], expected: Option<&[u8; 32]>) -> Result<Self, DescriptorError> {
+        if octets.len() >= usize::try_from(super::MAX_DESCRIPTOR_SIZE).unwrap_or(usize::MAX) {
+            return Err(DescriptorError::new(Layer::Outer, None, Fault::TooLong(octets.len())));
+        }
+        let text = text_of(octets).map_err(|error| DescriptorError::syntax(Layer::Outer, error))?;
+        let table = Table::read(Layer::Outer, text)?;
+        let version = table.first("hs-descriptor")?;
+        if version.item.arg(0) != Some("3") {
+            return Err(version.error(Fault::Version));
+        }
+        let lifetime = table.required("descriptor-lifetime")?;
+        let lifetime_minutes = lifetime.number(0)?;
+        if lifetime_minutes > MAX_LIFETIME {
+            return Err(lifetime.error(Fault::Lifetime(lifetime_minutes)));
+        }
+        let (cert, cert_line, signing_key) = read_cert(&table, expected)?;
+        check_signature(&table, text, &signing_key)?;
+        let blob = table.required("superencrypted")?;
+        Ok(Self {
+            lifetime_minutes,
+            revision: table.required("revision-counter")?.number(0)?,
+            cert,
+            cert_line,
+            signing_key,
+            blob: blob.object("MESSAGE")?,
+            blob_line: blob.item.line,
+            table,
+        })
+    }
+
+    /// Keywords that this layer has.
+    pub(super) const fn known() -> &'static [&'static str] {
+        &KNOWN
+    }
+
+    /// The certificate, if it is still good at `now`; without `now` its time is not looked at.
+    pub(super) fn timely_cert(&self, now: Option<UnixTime>) -> Result<TimelyCert, DescriptorError> {
+        let Some(now) = now else { return Ok(self.cert.dangerously_assume_timely()) };
+        self.cert.check_time(now).map_err(|error| self.cert_error(error))
+    }
+
+    /// An error in the certificate.
+    pub(super) fn cert_error(&self, fault: impl Into<Fault>) -> DescriptorError {
+        let error = DescriptorError::new(Layer::Outer, Some("descriptor-signing-key-cert"), fault);
+        DescriptorError { line: Some(self.cert_line), ..error }
+    }
+}
+
+/// Reads the certificate 08: (certificate, its line, the certified key).
+fn read_cert(
+    table: &Table<'_>,
+    expected: Option<&[u8; 32]>,
+) -> Result<(SignatureChecked, usize, DescSigningKey), DescriptorError> {
+    let entry = table.required("descriptor-signing-key-cert")?;
+    let octets = entry.object("ED25519 CERT")?;
+    let cert = UncheckedCert::parse(CertType::DescSigning, &octets).map_err(|error| entry.error(error))?;
+    if expected.is_some_and(|expected| expected != cert.signer()) {
+        return Err(entry.error(Fault::OtherService));
+    }
+    let cert = cert.check_signature().map_err(|error| entry.error(error))?;
+    let certified = *cert.dangerously_assume_timely().certified();
+    let key = DescSigningKey::from_bytes(certified).map_err(|error| entry.error(error))?;
+    Ok((cert, entry.item.line, key))
+}
+
+/// Checks the signature over the text: all up to the line feed before the first line `signature`.
+fn check_signature(table: &Table<'_>, text: &str, key: &DescSigningKey) -> Result<(), DescriptorError> {
+    let entry = table.last("signature")?;
+    let signature = Signature(entry.octets(0)?);
+    let end = text.find("\nsignature ").map_or(0, |at| at.saturating_add(1));
+    let mut message = String::with_capacity(SIGNATURE_PREFIX.len().saturating_add(end));
+    message.push_str(SIGNATURE_PREFIX);
+    message.push_str(text.get(..end).unwrap_or_default());
+    if end != entry.item.offset || key.verify(message.as_bytes(), &signature).is_err() {
+        return Err(entry.error(Fault::Signature));
+    }
+    Ok(())
+}
+
+/// Appends an object in base64 lines of 64 characters, with a line feed after each but no line feed after the END line.
+pub(super) fn write_object(text: &mut String, label: &str, octets: &[u8]) {
+    text.push_str("-----BEGIN ");
+    text.push_str(label);
+    text.push_str("-----\n");
+    for line in octets.chunks(48) {
+        BASE64.encode_append(line, text);
+        text.push('\n');
+    }
+    text.push_str("-----END ");
+    text.push_str(label);
+    text.push_str("-----");
+}
+
+/// Writes the layer: prefix of the signature, then the text up to and without the line `signature`.
+pub(super) fn write(cert: &EncodedCert, revision: u64, blob: &[u8]) -> String {
+    let mut text = String::with_capacity(blob.len().saturating_mul(7) / 5 + 700);
+    text.push_str(SIGNATURE_PREFIX);
+    text.push_str("hs-descriptor 3\ndescriptor-lifetime 180\ndescriptor-signing-key-cert\n");
+    write_object(&mut text, "ED25519 CERT", &cert.0);
+    text.push_str("\nrevision-counter ");
+    let _infallible = write!(text, "{revision}");
+    text.push_str("\nsuperencrypted\n");
+    write_object(&mut text, "MESSAGE", blob);
+    text.push('\n');
+    text
+}
+
+/// Appends the line `signature` and takes the prefix away.
+pub(super) fn finish(mut text: String, signature: &Signature) -> String {
+    text.push_str("signature ");
+    BASE64_NOPAD.encode_append(&signature.0, &mut text);
+    text.push('\n');
+    text.drain(..SIGNATURE_PREFIX.len());
+    text
+}
