@@ -1,2 +1,54 @@
-//! x
-fn main() {}
+//! The stories, each told against a real private Tor network, and the only place where their order is set.
+//!
+//! Stories of one group share a network, a token and our two programs, and follow each other; the groups run side by
+//! side with `--test-threads 2`. A story that fails leaves its directory with all logs, and the next one of its group
+//! starts afresh.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    reason = "a test: a panic is a failed test"
+)]
+
+mod backend;
+mod day;
+mod group;
+mod import;
+mod look;
+mod publisher;
+mod reach;
+mod rotation;
+mod signer;
+mod tor_restart;
+
+use std::process::ExitCode;
+
+use libtest_mimic::{Arguments, Trial};
+use onionkeep_tests::Report;
+use onionkeep_tests::tornet::Pace;
+
+use group::Group;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    let report = Report::plain();
+    let short = Group::new("short", Pace::Short(10), 3, &report);
+    let day = Group::new("day", Pace::Day, 3, &report);
+    let stories = vec![
+        Trial::test("look_can_tell", || look::rows_can_tell().map_err(|error| format!("{error:#}").into())),
+        short.story("reach", reach::tell),
+        day.story("day", day::tell),
+        short.story("rotation", rotation::tell),
+        day.story("look", look::tell),
+        day.story("backend", backend::tell),
+        day.story("publisher", publisher::tell),
+        day.story("signer", signer::tell),
+        day.story("tor_restart", tor_restart::tell),
+        day.story("import", import::tell),
+    ];
+    let conclusion = libtest_mimic::run(&arguments, stories);
+    short.finish();
+    day.finish();
+    conclusion.exit_code()
+}

@@ -3,6 +3,8 @@
 //! It shares no descriptor code with the publisher, because what C tor makes and what the publisher makes go through
 //! the same checks here, byte for byte.
 
+use std::collections::BTreeSet;
+
 use aes::Aes256;
 use anyhow::{Context, Result, ensure};
 use ctr::Ctr128BE;
@@ -91,6 +93,19 @@ impl Opened {
         let ends = starts.iter().skip(1).copied().chain([text.len()]);
         Ok(starts.iter().zip(ends).map(|(from, to)| &text[*from..to]).collect())
     }
+}
+
+/// `KP_hs_ipt_sid` of every introduction point of a descriptor, which tells whose points they are.
+pub fn auth_keys(opened: &Opened) -> Result<BTreeSet<[u8; 32]>> {
+    let points = opened.points()?;
+    points
+        .iter()
+        .map(|point| {
+            let octets = object(point, "auth-key")?;
+            let cert = UncheckedCert::parse(CertType::IntroAuth, &octets)?.check_signature()?;
+            Ok(*cert.dangerously_assume_timely().certified())
+        })
+        .collect()
 }
 
 /// What both layers are locked with, besides their constant.

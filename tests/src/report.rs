@@ -30,10 +30,16 @@ impl Report {
         Self { start: Instant::now(), spinner, prefix: String::new() }
     }
 
+    /// Plain lines, terminal or not.
+    #[must_use]
+    pub fn plain() -> Self {
+        Self { start: Instant::now(), spinner: None, prefix: String::new() }
+    }
+
     /// The same report, its lines marked with `name`.
     #[must_use]
     pub fn named(&self, name: &str) -> Self {
-        Self { prefix: format!("{name}: "), ..self.clone() }
+        Self { prefix: format!("{}{name}: ", self.prefix), ..self.clone() }
     }
 
     /// Time since the start of the run.

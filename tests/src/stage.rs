@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 
 use crate::daemon::{Programs, Publisher, PublisherTor, Service, Signer};
+use crate::descriptor::{Opened, auth_keys};
 use crate::files::RunDir;
 use crate::report::Report;
 use crate::tornet::{Answer, Backend, Client, Control, Network, Pace, ServiceKind};
@@ -24,6 +25,8 @@ const UPLOAD_LIMIT: Duration = Duration::from_secs(60);
 pub struct Stage {
     /// The visitor.
     pub client: Client,
+    /// Another client tor, which only looks at descriptors and so leaves the visitor's alone.
+    pub inspector: Client,
     /// The publisher.
     pub publisher: Publisher,
     /// What the publisher's tor says about uploads.
@@ -66,7 +69,7 @@ impl Stage {
         });
         let (network, (signer, address)) = (network?, custody?);
         report.waiting("client, publisher's tor and backends");
-        let (client, mut publisher_tor, backends) = start_tors(&network, &address, backends)?;
+        let (client, inspector, mut publisher_tor, backends) = start_tors(&network, &address, backends)?;
         let mut uploads = publisher_tor.node.control()?;
         uploads.ask("SETEVENTS HS_DESC")?;
         let mut publisher = Publisher::new(run.path(), &programs, &publisher_tor)?;
@@ -76,6 +79,7 @@ impl Stage {
         report.reached("client and backends run, the publisher is started");
         Ok(Self {
             client,
+            inspector,
             publisher,
             uploads,
             publisher_tor,
@@ -133,6 +137,27 @@ impl Stage {
         }
     }
 
+    /// The descriptor of `address` that clients get now, as each HSDir holds it; none is an error.
+    pub fn look_at(&mut self, address: &str) -> Result<BTreeMap<String, Opened>> {
+        let texts = self.inspector.fetch_descriptors(&self.network, address, Duration::from_secs(20))?;
+        ensure!(!texts.is_empty(), "no HSDir has a descriptor of {address}");
+        texts.into_iter().map(|(hsdir, text)| Ok((hsdir, Opened::new(address, &text)?))).collect()
+    }
+
+    /// The newest descriptor of `address` that clients can get now.
+    pub fn newest(&mut self, address: &str) -> Result<Opened> {
+        let all = self.look_at(address)?;
+        all.into_values().max_by_key(|opened| opened.revision).context("no descriptor")
+    }
+
+    /// How many of the frontend's introduction points are points of this backend now.
+    pub fn points_of(&mut self, backend: usize) -> Result<usize> {
+        let own = self.backends[backend].address().to_owned();
+        let theirs = auth_keys(&self.newest(&own)?)?;
+        let address = self.address.clone();
+        Ok(auth_keys(&self.newest(&address)?)?.intersection(&theirs).count())
+    }
+
     /// Names of all backends.
     #[must_use]
     pub fn backend_names(&self) -> Vec<String> {
@@ -172,14 +197,14 @@ fn make_frontend_key(run: &RunDir, programs: &Programs, pace: Pace) -> Result<(S
     Ok((signer, address))
 }
 
-/// Client, publisher's tor and backends, side by side.
-fn start_tors(
-    network: &Network,
-    address: &str,
-    backends: usize,
-) -> Result<(Client, PublisherTor, Vec<Backend>)> {
+/// What [`start_tors`] starts: visitor, inspector, publisher's tor, backends.
+type Tors = (Client, Client, PublisherTor, Vec<Backend>);
+
+/// Clients, publisher's tor and backends, side by side.
+fn start_tors(network: &Network, address: &str, backends: usize) -> Result<Tors> {
     thread::scope(|scope| {
         let client = scope.spawn(|| Client::start(network, "client"));
+        let inspector = scope.spawn(|| Client::start(network, "inspector"));
         let tor = scope.spawn(|| PublisherTor::start(network, "publisher"));
         let kind = ServiceKind::BackendOf(address);
         let backends: Vec<_> = (1..=backends)
@@ -188,7 +213,7 @@ fn start_tors(
         let backends = backends.into_iter().map(|task| task.join().expect("the task does not panic"));
         let backends = backends.collect::<Result<Vec<_>>>();
         let join = "the task does not panic";
-        Ok((client.join().expect(join)?, tor.join().expect(join)?, backends?))
+        Ok((client.join().expect(join)?, inspector.join().expect(join)?, tor.join().expect(join)?, backends?))
     })
 }
 
@@ -199,5 +224,6 @@ fn service(address: &str, signer: &Signer, backends: &[Backend]) -> Service {
         signer: signer.socket(),
         backends: backends.iter().map(|b| (b.name().to_owned(), b.address().to_owned())).collect(),
         probe_interval: Some(PROBE_INTERVAL),
+        max_points: None,
     }
 }

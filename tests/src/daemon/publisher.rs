@@ -46,6 +46,8 @@ pub struct Service {
     pub backends: Vec<(String, String)>,
     /// Seconds between probes of a backend through tor; no probes without it.
     pub probe_interval: Option<u64>,
+    /// `max_intro_points`; the program's default without it.
+    pub max_points: Option<u8>,
 }
 
 /// A publisher, running or not.
@@ -99,6 +101,9 @@ impl Publisher {
             ));
             if let Some(seconds) = service.probe_interval {
                 text.push_str(&format!("probe_port = 80\nprobe_interval_seconds = {seconds}\n"));
+            }
+            if let Some(points) = service.max_points {
+                text.push_str(&format!("max_intro_points = {points}\n"));
             }
             for (name, address) in &service.backends {
                 text.push_str(&format!("[[service.backend]]\nname = \"{name}\"\naddress = \"{address}\"\n"));

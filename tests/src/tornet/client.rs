@@ -38,7 +38,7 @@ impl Client {
     /// Starts a client and waits until it is ready.
     pub fn start(network: &Network, name: &str) -> Result<Self> {
         let socks = free_port()?;
-        let mut node = network.tor(name, &format!("SocksPort 127.0.0.1:{socks}\n"))?;
+        let mut node = network.tor(name, &format!("SocksPort 127.0.0.1:{socks} ExtendedErrors\n"))?;
         network.wait_ready(&mut node)?;
         let control = node.control()?;
         Ok(Self { node, socks, control, renewed: None })
@@ -153,6 +153,26 @@ fn socks_connect(stream: &mut TcpStream, host: &str) -> Result<()> {
     stream.write_all(&[&[5, 1, 0, 3, length(host)?], host.as_bytes(), &80_u16.to_be_bytes()].concat())?;
     let mut reply = [0; 10];
     stream.read_exact(&mut reply).context("tor gave no SOCKS reply in time")?;
-    ensure!(reply[1] == 0, "tor could not connect, SOCKS reply {}", reply[1]);
+    ensure!(reply[1] == 0, "tor could not connect: {}", refusal(reply[1]));
     Ok(())
+}
+
+/// What tor says with `ExtendedErrors` when an onion service cannot be reached.
+///
+/// Spec: socks-extensions, and tor's manual page, `ExtendedErrors`.
+fn refusal(code: u8) -> String {
+    let text = match code {
+        0x01 => "general failure",
+        0x04 => "host unreachable",
+        0x05 => "connection refused",
+        0x06 => "timed out",
+        0xF0 => "descriptor not found",
+        0xF1 => "descriptor invalid",
+        0xF2 => "introduction failed",
+        0xF3 => "rendezvous failed",
+        0xF6 => "bad address",
+        0xF7 => "introduction timed out",
+        other => return format!("SOCKS reply {other:#04x}"),
+    };
+    text.to_owned()
 }

@@ -1,0 +1,91 @@
+//! A backend that dies leaves the descriptor, and comes back when it is restarted; clients carry on.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use onionkeep_tests::stage::Stage;
+use onionkeep_tests::tornet::Client;
+use onionkeep_tests::wait::{self, Seen};
+
+/// Until the descriptor has lost or regained a backend: some probes or fetches, and the uploads.
+const LIMIT: Duration = Duration::from_secs(150);
+/// Longest time for one visit.
+const VISIT_LIMIT: Duration = Duration::from_secs(40);
+
+/// Kills the last backend and restarts it.
+pub(crate) fn tell(stage: &mut Stage) -> Result<()> {
+    let last = stage.backends.len() - 1;
+    let name = stage.backends[last].name().to_owned();
+    ensure!(stage.points_of(last)? > 0, "{name} is not in the descriptor to begin with");
+    let left = lose(stage, last)?;
+    stage
+        .report
+        .reached(&format!("{name} left the descriptor {:.1} s after its tor was killed", left.as_secs_f64()));
+
+    let start = Instant::now();
+    stage.backends[last].restart()?;
+    stage.backends[last].wait_published(Duration::from_secs(60))?;
+    wait_points(stage, last, "back in the descriptor", |points| points > 0)?;
+    stage.report.reached(&format!(
+        "{name} came back {:.1} s after its tor was started",
+        start.elapsed().as_secs_f64()
+    ));
+    stage.client.forget()?;
+    let names = stage.backend_names();
+    stage.visit_until_all(&names, names.len(), Duration::from_secs(60)).context("after it came back")?;
+    Ok(())
+}
+
+/// Kills a backend while somebody visits all the time; returns how long it stayed in the descriptor.
+fn lose(stage: &mut Stage, index: usize) -> Result<Duration> {
+    let over = AtomicBool::new(false);
+    let address = stage.address.clone();
+    let mut client = Client::start(&stage.network, "regular")?;
+    client.get_patiently(&address, Duration::from_secs(60))?;
+    thread::scope(|scope| {
+        let visits = scope.spawn(|| visit_all_the_time(&mut client, &address, &over));
+        stage.backends[index].kill()?;
+        let start = Instant::now();
+        let gone = wait_points(stage, index, "out of the descriptor", |points| points == 0);
+        over.store(true, Ordering::Relaxed);
+        let (good, bad) = visits.join().expect("the visitor does not panic");
+        gone?;
+        let took = start.elapsed();
+        stage.report.reached(&format!("meanwhile {good} visits answered, {} not: {bad:?}", bad.len()));
+        ensure!(good >= 3, "only {good} visits in {} s", took.as_secs());
+        ensure!(bad.len() <= 1, "clients did not carry on: {bad:?}");
+        Ok(took)
+    })
+}
+
+/// Counts answers, and collects failures that a second try at once did not mend.
+fn visit_all_the_time(client: &mut Client, address: &str, over: &AtomicBool) -> (usize, Vec<String>) {
+    let (mut good, mut bad) = (0, Vec::new());
+    while !over.load(Ordering::Relaxed) {
+        match client.get(address, VISIT_LIMIT).or_else(|_| client.get(address, VISIT_LIMIT)) {
+            Ok(_) => good += 1,
+            Err(error) => bad.push(format!("{error:#}")),
+        }
+    }
+    (good, bad)
+}
+
+/// Waits until the number of this backend's points in the frontend's descriptor is as wanted.
+pub(crate) fn wait_points(
+    stage: &mut Stage,
+    index: usize,
+    what: &str,
+    wanted: fn(usize) -> bool,
+) -> Result<()> {
+    let what = format!("{} to be {what}", stage.backends[index].name());
+    wait::until(&what, LIMIT, || {
+        let points = stage.points_of(index)?;
+        Ok(if wanted(points) {
+            Seen::Ready(())
+        } else {
+            Seen::NotYet(format!("{points} points of it are listed"))
+        })
+    })
+}
