@@ -182,7 +182,6 @@ pub(super) mod tests {
         let row = &vectors()["auth_file"];
         let line = row["line"].as_str().unwrap();
         assert_eq!(*key_field(line).unwrap(), octets::<32>(&row["public"]));
-        assert!(ClientKey::from_auth_private(&format!("abc:{}\n", line.to_ascii_lowercase())).is_err());
         let key = line.rsplit(':').next().unwrap().to_ascii_lowercase();
         assert!(ClientKey::from_auth_private(&format!("abc:descriptor:x25519:{key}\n")).is_ok());
         for (bad, error) in [
