@@ -15,6 +15,7 @@
 pub mod clock;
 pub mod daemon;
 pub mod descriptor;
+pub mod fake_tor;
 pub mod files;
 pub mod process;
 pub mod report;

@@ -14,7 +14,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Signal, getrlimit, kill_process};
 
 use crate::wait::{self, Seen};
 
@@ -86,9 +86,41 @@ pub fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
+/// Memory that the signer may lock, in octets: far more than it needs.
+const LOCKABLE: u64 = 64 << 20;
+
+/// Whether the signer can lock its memory here: the limit is high enough, or we may raise it.
+#[must_use]
+pub fn can_lock_memory() -> bool {
+    static CAN: OnceLock<bool> = OnceLock::new();
+    *CAN.get_or_init(|| {
+        limit_is_high()
+            || Command::new("prlimit")
+                .args([raised_limit(), "true".into()])
+                .output()
+                .is_ok_and(|o| o.status.success())
+    })
+}
+
+/// Whether the limit on locked memory is high enough as it is.
+fn limit_is_high() -> bool {
+    getrlimit(Resource::Memlock).current.is_none_or(|octets| octets >= LOCKABLE)
+}
+
+/// The argument of `prlimit`.
+fn raised_limit() -> String {
+    format!("--memlock={LOCKABLE}:{LOCKABLE}")
+}
+
 /// A command for `program` as `user`, which dies with the harness.
 pub fn command(program: impl AsRef<OsStr>, user: User) -> Command {
-    let mut command = Command::new("setpriv");
+    let mut command = if user == User::Signer && !limit_is_high() && can_lock_memory() {
+        let mut command = Command::new("prlimit");
+        command.args([raised_limit(), "setpriv".into()]);
+        command
+    } else {
+        Command::new("setpriv")
+    };
     command.args(["--pdeathsig", "KILL"]);
     if let Some(ids) = user.ids() {
         command.arg(format!("--reuid={}", ids.uid)).arg(format!("--regid={}", ids.gid));
@@ -191,8 +223,18 @@ impl Process {
 
     /// Resident memory in KiB, as the kernel counts it now.
     pub fn resident_kib(&self) -> Result<u64> {
+        self.memory_kib("VmRSS:")
+    }
+
+    /// The most memory that was resident at any time, in KiB.
+    pub fn peak_kib(&self) -> Result<u64> {
+        self.memory_kib("VmHWM:")
+    }
+
+    /// One line of `/proc/PID/status`.
+    fn memory_kib(&self, name: &str) -> Result<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.id()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS line")?;
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).context("no such line")?;
         Ok(line.trim().trim_end_matches(" kB").trim().parse()?)
     }
 }

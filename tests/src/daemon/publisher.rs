@@ -69,12 +69,17 @@ pub struct Publisher {
 impl Publisher {
     /// Prepares its directory; there is no configuration before [`Publisher::serve`].
     pub fn new(run: &Path, programs: &Programs, tor: &PublisherTor) -> Result<Self> {
+        Self::with_control(run, programs, tor.node.control_socket(), tor.socks)
+    }
+
+    /// [`Publisher::new`] for any control socket and SOCKS port.
+    pub fn with_control(run: &Path, programs: &Programs, control: PathBuf, socks: u16) -> Result<Self> {
         let dir = run.join("publisher");
         files::make_dir(&dir, User::Publisher, 0o755)?;
         files::make_dir(&dir.join("state"), User::Publisher, 0o700)?;
         files::make_dir(&dir.join("run"), User::Publisher, 0o755)?;
-        let (programs, control) = (programs.clone(), tor.node.control_socket());
-        Ok(Self { programs, dir, control, socks: tor.socks, services: Vec::new(), process: None })
+        let programs = programs.clone();
+        Ok(Self { programs, dir, control, socks, services: Vec::new(), process: None })
     }
 
     /// Writes the configuration for these services.

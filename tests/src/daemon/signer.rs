@@ -152,6 +152,24 @@ impl Signer {
         self.run(&["key", "import", path])?.word("onion address", |word| word.ends_with(".onion"))
     }
 
+    /// Writes another user PIN into the PIN file.
+    pub fn write_pin(&self, pin: &str) -> Result<()> {
+        let path = self.dir.join("pin");
+        drop(std::fs::remove_file(&path));
+        files::write(&path, pin, User::Signer, 0o400)
+    }
+
+    /// Writes the right user PIN into the PIN file.
+    pub fn write_right_pin(&self) -> Result<()> {
+        self.write_pin(PIN)
+    }
+
+    /// Label, user PIN and security officer's PIN, to make another token that looks the same.
+    #[must_use]
+    pub fn credentials(&self) -> (&'static str, &'static str, &'static str) {
+        (LABEL, PIN, SO_PIN)
+    }
+
     /// Names the serial in the configuration without asking the token.
     pub fn set_serial(&mut self, serial: Option<&str>) -> Result<()> {
         self.serial = serial.map(str::to_owned);
@@ -166,7 +184,12 @@ impl Signer {
 
     /// Lets the publisher's user ask for `address`.
     pub fn allow(&mut self, address: &str) -> Result<()> {
-        self.onions.push((address.to_owned(), User::Publisher.uid()));
+        self.allow_uid(address, User::Publisher.uid())
+    }
+
+    /// Lets one uid ask for `address`.
+    pub fn allow_uid(&mut self, address: &str, uid: u32) -> Result<()> {
+        self.onions.push((address.to_owned(), uid));
         self.write_config()
     }
 

@@ -1,0 +1,148 @@
+//! Peers of the signer's socket: an honest one, and ones that are unknown, malformed, oversized or slow.
+
+use std::io::{ErrorKind, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
+
+use ed25519_dalek::{Signer as _, SigningKey};
+use onionkeep_common::cert::{CertType, UncheckedCert};
+use onionkeep_common::wire::{CertifyRequest, HEADER_LEN, Header, Proof, Reply, Rule};
+use onionkeep_common::{DescSigningKey, OnionAddress, PeriodNumber, PeriodRule, Signature, UnixTime};
+use onionkeep_tests::clock;
+
+use crate::kit::Kit;
+
+/// Far above the 5 s in which a frame must be complete.
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// A connection with a deadline.
+fn connect(kit: &Kit) -> UnixStream {
+    let stream = UnixStream::connect(kit.signer.socket()).unwrap();
+    stream.set_read_timeout(Some(LIMIT)).unwrap();
+    stream.set_write_timeout(Some(LIMIT)).unwrap();
+    stream
+}
+
+/// A request for `period` with a proof that verifies.
+fn request(kit: &Kit, period: PeriodNumber) -> CertifyRequest {
+    let onion = *kit.address.parse::<OnionAddress>().unwrap().identity();
+    let secret = SigningKey::from_bytes(&[3; 32]);
+    let key = DescSigningKey::from_bytes(secret.verifying_key().to_bytes()).unwrap();
+    let length = PeriodRule::PUBLIC.length.minutes();
+    let proof = secret.sign(Proof::new(&onion, period, length, &key).as_bytes());
+    CertifyRequest { onion, period, length, key, proof: Signature(proof.to_bytes()) }
+}
+
+/// The period now.
+fn now() -> PeriodNumber {
+    PeriodRule::PUBLIC.number_at(UnixTime(clock::unix_now()))
+}
+
+/// One reply.
+fn reply(stream: &mut UnixStream) -> std::io::Result<Reply> {
+    let mut header = [0; HEADER_LEN];
+    stream.read_exact(&mut header)?;
+    let header = Header::parse(header).unwrap();
+    let mut content = vec![0; header.content_len];
+    stream.read_exact(&mut content)?;
+    Ok(Reply::parse(header.kind, &content).unwrap())
+}
+
+/// Asks an honest question on a new connection and checks the answer.
+#[track_caller]
+fn assert_serves(kit: &Kit) {
+    let (mut stream, asked) = (connect(kit), request(kit, now()));
+    stream.write_all(asked.to_frame().as_bytes()).unwrap();
+    let Reply::Certificate(cert) = reply(&mut stream).unwrap() else { panic!("no certificate") };
+    let checked = UncheckedCert::parse(CertType::DescSigning, &cert.0).unwrap().check_signature().unwrap();
+    let cert = checked.check_time(UnixTime(clock::unix_now())).unwrap();
+    let blinded = asked.onion.blinded(PeriodRule::PUBLIC.at(UnixTime(clock::unix_now()))).unwrap();
+    assert_eq!(cert.certified(), asked.key.as_bytes());
+    assert_eq!(cert.signer(), blinded.as_bytes());
+}
+
+/// The signer closed the connection, perhaps after saying that the frame is not well-formed.
+#[track_caller]
+fn assert_closed(stream: &mut UnixStream) {
+    let mut rest = Vec::new();
+    match stream.read_to_end(&mut rest) {
+        Ok(_) => {}
+        Err(error) => assert_eq!(error.kind(), ErrorKind::ConnectionReset, "it was not closed: {error}"),
+    }
+    if !rest.is_empty() {
+        let content = &rest[HEADER_LEN..];
+        let header = Header::parse(rest[..HEADER_LEN].try_into().unwrap()).unwrap();
+        let said = Reply::parse(header.kind, content).unwrap();
+        assert!(matches!(said, Reply::Refused { rule: Rule::WellFormed, .. }), "{said:?}");
+    }
+}
+
+#[test]
+fn an_honest_peer_gets_a_certificate_that_verifies() {
+    let mut kit = Kit::open_to_us();
+    kit.signer.start().unwrap();
+    assert_serves(&kit);
+}
+
+#[test]
+fn a_period_far_away_is_refused_by_its_rule() {
+    let mut kit = Kit::open_to_us();
+    kit.signer.start().unwrap();
+    let mut stream = connect(&kit);
+    let far = PeriodNumber(now().0 + 2);
+    stream.write_all(request(&kit, far).to_frame().as_bytes()).unwrap();
+    assert!(matches!(reply(&mut stream).unwrap(), Reply::Refused { rule: Rule::PeriodWindow, .. }));
+}
+
+#[test]
+fn an_unknown_uid_is_closed_without_an_octet() {
+    let mut kit = Kit::new();
+    kit.signer.allow_uid(&kit.address.clone(), 64_999).unwrap();
+    kit.signer.start().unwrap();
+    let mut stream = connect(&kit);
+    drop(stream.write_all(request(&kit, now()).to_frame().as_bytes()));
+    let mut rest = Vec::new();
+    drop(stream.read_to_end(&mut rest));
+    assert!(rest.is_empty(), "an unknown uid was sent {} octets", rest.len());
+}
+
+#[test]
+fn malformed_and_oversized_frames_end_the_connection_and_nothing_else() {
+    let mut kit = Kit::open_to_us();
+    kit.signer.start().unwrap();
+    let mut long = vec![0xFF, 0xFF, 1, 0x10];
+    long.resize(70_000, 0);
+    let cases: [&[u8]; 5] =
+        [&long, &[0, 1, 1, 0x10], &[0, 2, 9, 0x10], &[0, 2, 1, 0x77], &[0, 3, 1, 0x10, 0]];
+    for octets in cases {
+        let mut stream = connect(&kit);
+        drop(stream.write_all(octets));
+        assert_closed(&mut stream);
+    }
+    assert_serves(&kit);
+}
+
+#[test]
+fn a_slow_peer_is_cut_off_and_does_not_hold_up_another() {
+    let mut kit = Kit::open_to_us();
+    kit.signer.start().unwrap();
+    let mut slow = connect(&kit);
+    slow.write_all(&[0]).unwrap();
+    let start = Instant::now();
+    assert_serves(&kit);
+    assert!(start.elapsed() < LIMIT / 2, "another peer waited {} s", start.elapsed().as_secs());
+    assert_closed(&mut slow);
+    assert!(start.elapsed() < LIMIT, "the slow peer stayed for {} s", start.elapsed().as_secs());
+}
+
+#[test]
+fn many_silent_peers_do_not_hold_up_another_for_ever() {
+    let mut kit = Kit::open_to_us();
+    kit.signer.start().unwrap();
+    let silent: Vec<_> = (0..20).map(|_| connect(&kit)).collect();
+    let mut asked = connect(&kit);
+    asked.set_read_timeout(Some(Duration::from_secs(90))).unwrap();
+    asked.write_all(request(&kit, now()).to_frame().as_bytes()).unwrap();
+    drop(silent);
+    assert!(matches!(reply(&mut asked), Ok(Reply::Certificate(_))));
+}
