@@ -1,12 +1,12 @@
 //! Where type-08 certificates come from; the only place that talks to a signer.
 
 use onionkeep_common::EncodedCert;
+use onionkeep_common::blinding::TimePeriod;
 use onionkeep_common::cert::{CertError, CertType, UncheckedCert};
 use onionkeep_common::keys::KeyError;
 use onionkeep_common::units::{ExpirationHours, PeriodLength, UnixTime};
 use onionkeep_common::wire::frame::Header;
 use onionkeep_common::wire::{AwayReason, CertifyRequest, FrameError, HEADER_LEN, Reply, Rule, WireError};
-use onionkeep_common::blinding::TimePeriod;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -116,8 +116,12 @@ impl CertSourceError {
             Self::Away { .. } => "see the signer's log; the publisher asks again by itself",
             Self::Unreachable { .. } => "see that the signer runs and that this user may enter its socket",
             Self::Timeout { .. } => "see the signer's log and whether its token answers",
-            Self::Protocol { .. } => "see that service.signer names the signer's socket, and that both are of the same version",
-            Self::BadCertificate(_) => "see that the signer's token holds this onion's key and that both clocks are right",
+            Self::Protocol { .. } => {
+                "see that service.signer names the signer's socket, and that both are of the same version"
+            }
+            Self::BadCertificate(_) => {
+                "see that the signer's token holds this onion's key and that both clocks are right"
+            }
         }
     }
 }

@@ -25,10 +25,13 @@ impl Onion {
 
     /// Signs a body by the blinded key of the request's period.
     fn sign(&self, request: &CertifyRequest, body: &CertBody) -> EncodedCert {
-        let period = TimePeriod { number: request.period, length: PeriodLength::new(request.length).unwrap() };
+        let period =
+            TimePeriod { number: request.period, length: PeriodLength::new(request.length).unwrap() };
         let factor = BlindingFactor::new(&self.identity, period).scalar();
-        let blinded =
-            ExpandedSecretKey { scalar: self.expanded.scalar * factor, hash_prefix: self.expanded.hash_prefix };
+        let blinded = ExpandedSecretKey {
+            scalar: self.expanded.scalar * factor,
+            hash_prefix: self.expanded.hash_prefix,
+        };
         let verifying = VerifyingKey::from(&blinded);
         let signature = raw_sign::<sha2::Sha512>(&blinded, body.as_bytes(), &verifying);
         body.with_signature(&Signature(signature.to_bytes()))
@@ -36,7 +39,8 @@ impl Onion {
 
     /// The certificate that a correct signer gives at `now`.
     fn certificate(&self, request: &CertifyRequest, now: UnixTime) -> EncodedCert {
-        let period = TimePeriod { number: request.period, length: PeriodLength::new(request.length).unwrap() };
+        let period =
+            TimePeriod { number: request.period, length: PeriodLength::new(request.length).unwrap() };
         let blinded = self.identity.blinded(period).unwrap();
         let expires = ExpirationHours::of_desc_signing_cert(now);
         self.sign(request, &CertBody::desc_signing(&request.key, expires, &blinded))

@@ -126,9 +126,7 @@ pub(super) async fn authenticate(conn: &mut Whole, config: &TorConfig) -> Result
             finish(conn, config, "password", &secret).await
         }
         Method::Null => finish(conn, config, "NULL", b"AUTHENTICATE\r\n").await,
-        Method::PlainCookie(cookie) => {
-            finish(conn, config, "cookie", &hex_command(&*cookie.0)).await
-        }
+        Method::PlainCookie(cookie) => finish(conn, config, "cookie", &hex_command(&*cookie.0)).await,
     }
 }
 

@@ -199,7 +199,8 @@ pub(super) async fn connect(
     let (commands, orders) = mpsc::channel(COMMAND_QUEUE);
     let (news, heard) = mpsc::channel(NEWS_QUEUE);
     let (changed, changes) = watch::channel(0);
-    let owner = Owner { open: Arc::default(), queue: Queue::default(), news, changed, end: Arc::default(), limits };
+    let owner =
+        Owner { open: Arc::default(), queue: Queue::default(), news, changed, end: Arc::default(), limits };
     let (open, end) = (Arc::clone(&owner.open), Arc::clone(&owner.end));
     tokio::spawn(owner.run(whole, orders));
     let link = Link { config: config.clone(), limits, commands, open, changes, end };

@@ -61,7 +61,9 @@ pub enum TorError {
         found: usize,
     },
     /// The server does not know the cookie: it may not be tor.
-    #[error("the server at {at} could not prove that it knows tor's cookie: refused, nothing secret was sent to it")]
+    #[error(
+        "the server at {at} could not prove that it knows tor's cookie: refused, nothing secret was sent to it"
+    )]
     Impostor {
         /// Where.
         at: ControlAddr,
@@ -136,20 +138,28 @@ impl TorError {
                 "see that tor runs, that its torrc has the same ControlSocket or ControlPort, and that this user may enter it"
             }
             Self::SlowStart { .. } | Self::Stalled { .. } => "see whether tor or its machine is overloaded",
-            Self::NotTor { .. } => "point tor.control at tor's ControlSocket or ControlPort, not at its SocksPort",
+            Self::NotTor { .. } => {
+                "point tor.control at tor's ControlSocket or ControlPort, not at its SocksPort"
+            }
             Self::NoMethod { .. } => {
                 "set CookieAuthentication 1 in torrc, or configure tor.password with a HashedControlPassword"
             }
             Self::CookieUnreadable { .. } => {
                 "set CookieAuthFileGroupReadable 1 in torrc and put this user into the group of the file"
             }
-            Self::CookieLength { .. } => "restart tor, it writes the cookie anew; see that no other program writes the file",
+            Self::CookieLength { .. } => {
+                "restart tor, it writes the cookie anew; see that no other program writes the file"
+            }
             Self::Impostor { .. } => {
                 "find out which program listens there; after a restart of tor under another data folder, set CookieAuthFile"
             }
-            Self::AuthRejected { .. } => "see that cookie file or password are those of the tor that listens there",
+            Self::AuthRejected { .. } => {
+                "see that cookie file or password are those of the tor that listens there"
+            }
             Self::Lost { .. } => "see tor's log; the publisher connects again by itself",
-            Self::Rejected { .. } | Self::Malformed { .. } => "see tor's log and version, 0.4.9 is the one that is known to fit",
+            Self::Rejected { .. } | Self::Malformed { .. } => {
+                "see tor's log and version, 0.4.9 is the one that is known to fit"
+            }
             Self::TooLarge { .. } => "see that tor.control points at a real tor",
             Self::Consensus(_) => "see that tor's clock is right and that it is up to date",
             Self::NotReady { .. } => "see tor's log for what it waits for; DisableNetwork must be 0",

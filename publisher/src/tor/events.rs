@@ -46,7 +46,9 @@ impl Event {
         let (name, rest) = line.split_once(' ').unwrap_or((line, ""));
         match name {
             "STATUS_CLIENT" => status(rest),
-            "HS_DESC" => directory(rest).map_or(Self::Unknown, |(key, outcome)| Self::Directory(key, outcome)),
+            "HS_DESC" => {
+                directory(rest).map_or(Self::Unknown, |(key, outcome)| Self::Directory(key, outcome))
+            }
             "HS_DESC_CONTENT" => content(rest, reply).unwrap_or(Self::Unknown),
             "NETWORK_LIVENESS" => match rest.trim_end() {
                 "UP" => Self::News(TorEvent::Network(true)),
@@ -86,7 +88,8 @@ fn directory(rest: &str) -> Option<(Key, Outcome)> {
     match action {
         "UPLOADED" => Some((key, Outcome::Uploaded)),
         "FAILED" => {
-            let reason = argument(rest, "REASON").map_or_else(|| "no reason".to_owned(), |reason| shown(&reason));
+            let reason =
+                argument(rest, "REASON").map_or_else(|| "no reason".to_owned(), |reason| shown(&reason));
             Some((key, Outcome::Failed(reason)))
         }
         _other => None,

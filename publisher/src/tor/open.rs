@@ -62,7 +62,9 @@ impl Outcome {
             Self::Uploaded => Some(true),
             Self::Failed(reason) => match reason.as_str() {
                 "UPLOAD_REJECTED" => Some(true),
-                "NOT_FOUND" | "BAD_DESC" | "QUERY_REJECTED" | "QUERY_NO_HSDIR" | "QUERY_RATE_LIMITED" => Some(false),
+                "NOT_FOUND" | "BAD_DESC" | "QUERY_REJECTED" | "QUERY_NO_HSDIR" | "QUERY_RATE_LIMITED" => {
+                    Some(false)
+                }
                 _other => None,
             },
         };

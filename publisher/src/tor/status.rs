@@ -55,7 +55,9 @@ pub(super) async fn bootstrap(link: &Link) -> Result<Bootstrap, TorError> {
 pub(super) async fn wait_bootstrapped(link: &Link, deadline: Duration) -> Result<(), TorError> {
     match timeout(deadline, ready(link)).await {
         Ok(result) => result,
-        Err(_elapsed) => Err(TorError::NotReady { seconds: deadline.as_secs(), state: hindrance(link).await? }),
+        Err(_elapsed) => {
+            Err(TorError::NotReady { seconds: deadline.as_secs(), state: hindrance(link).await? })
+        }
     }
 }
 

@@ -56,7 +56,11 @@ fn fill(mut file: File, buffer: &mut [u8]) -> io::Result<usize> {
 fn access(path: &Path) -> String {
     for seen in path.ancestors() {
         if let Ok(found) = fs::metadata(seen) {
-            let what = if seen == path { String::from("the file") } else { format!("the folder {}", seen.display()) };
+            let what = if seen == path {
+                String::from("the file")
+            } else {
+                format!("the folder {}", seen.display())
+            };
             let (uid, gid, mode) = (found.uid(), found.gid(), found.mode() & 0o7777);
             return format!("{what} belongs to uid {uid}, group {}, mode {mode:04o}", group(gid));
         }
@@ -90,7 +94,9 @@ mod tests {
         assert!(matches!(of_file(&[7; 32]), Ok(cookie) if *cookie.0 == [7; 32]));
         for len in [0, 31, 33, 4096] {
             let found = len.min(33);
-            assert!(matches!(of_file(&vec![7; len]), Err(TorError::CookieLength { found: f, .. }) if f == found));
+            assert!(
+                matches!(of_file(&vec![7; len]), Err(TorError::CookieLength { found: f, .. }) if f == found)
+            );
         }
     }
 
@@ -100,7 +106,10 @@ mod tests {
         let missing = folder.path().join("none/cookie");
         let Err(error) = read(&missing) else { panic!("read") };
         let text = error.to_string();
-        assert!(text.contains("none/cookie") && text.contains("the folder") && text.contains("group"), "{text}");
+        assert!(
+            text.contains("none/cookie") && text.contains("the folder") && text.contains("group"),
+            "{text}"
+        );
         let Err(error) = read(folder.path()) else { panic!("read") };
         assert!(error.to_string().contains("not a regular file"), "{error}");
         assert!(read(Path::new("control.authcookie")).is_err());

@@ -47,8 +47,13 @@ fn safecookie_vector_agrees_and_a_wrong_server_hash_gets_nothing() {
     let lower = line.to_lowercase().replace("authchallenge serverhash", "AUTHCHALLENGE SERVERHASH");
     let lower = lower.replace("servernonce", "SERVERNONCE");
     assert!(answer(&cookie(), client, &lower, &config).is_ok());
-    for wrong in [line.replace("FC0B", "FC0C"), line.replace(hash, &"0".repeat(64)), line.replace("333333", "333332")] {
-        assert!(matches!(answer(&cookie(), client, &wrong, &config), Err(TorError::Impostor { .. })), "{wrong}");
+    for wrong in
+        [line.replace("FC0B", "FC0C"), line.replace(hash, &"0".repeat(64)), line.replace("333333", "333332")]
+    {
+        assert!(
+            matches!(answer(&cookie(), client, &wrong, &config), Err(TorError::Impostor { .. })),
+            "{wrong}"
+        );
     }
     for malformed in [line.replace("FC0B", ""), line.replace("SERVERNONCE", "NONCE"), String::new()] {
         assert!(matches!(answer(&cookie(), client, &malformed, &config), Err(TorError::NotTor { .. })));
@@ -77,7 +82,10 @@ fn the_bare_cookie_goes_out_only_when_allowed_and_nothing_better_is_offered() {
     assert_eq!(chosen(&plain, &config(false, true)).unwrap(), "plain");
     let refused = chosen(&plain, &config(false, false)).unwrap_err();
     assert!(matches!(refused, TorError::NoMethod { .. }), "{refused}");
-    assert!(matches!(chosen(&offer("HASHEDPASSWORD", None), &config(false, true)), Err(TorError::NoMethod { .. })));
+    assert!(matches!(
+        chosen(&offer("HASHEDPASSWORD", None), &config(false, true)),
+        Err(TorError::NoMethod { .. })
+    ));
 }
 
 #[test]

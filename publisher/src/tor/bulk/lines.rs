@@ -150,7 +150,11 @@ mod tests {
             let (data, wire) = (row["data"].as_str().unwrap(), row["wire"].as_str().unwrap());
             for size in 1..=wire.len() {
                 let text = unstuffed(wire.as_bytes(), size).unwrap();
-                assert_eq!(if data.is_empty() { text.trim_ascii() } else { &text }, data.as_bytes(), "{size}");
+                assert_eq!(
+                    if data.is_empty() { text.trim_ascii() } else { &text },
+                    data.as_bytes(),
+                    "{size}"
+                );
             }
         }
     }

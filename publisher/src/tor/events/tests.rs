@@ -27,7 +27,9 @@ fn observed_events_are_read() {
     for row in vectors["observed"]["lines"].as_array().unwrap() {
         for line in row["events"].as_array().into_iter().flatten() {
             let line = fill(line.as_str().unwrap());
-            let Some(rest) = line.strip_prefix("650").filter(|rest| !rest.starts_with(" OK")) else { continue };
+            let Some(rest) = line.strip_prefix("650").filter(|rest| !rest.starts_with(" OK")) else {
+                continue;
+            };
             match event(&rest[1..]) {
                 Event::Directory(found, outcome) => {
                     assert_eq!(found, key(), "{line}");
@@ -39,8 +41,16 @@ fn observed_events_are_read() {
         }
     }
     let wanted = [
-        "-", "-", "-", // REQUESTED, RECEIVED, and a content whose lines are not in the vector
-        "-", "Failed(\"NOT_FOUND\")", "-", "Uploaded", "Failed(\"UPLOAD_REJECTED\")", "NewConsensus", "-",
+        "-",
+        "-",
+        "-", // REQUESTED, RECEIVED, and a content whose lines are not in the vector
+        "-",
+        "Failed(\"NOT_FOUND\")",
+        "-",
+        "Uploaded",
+        "Failed(\"UPLOAD_REJECTED\")",
+        "NewConsensus",
+        "-",
     ];
     assert_eq!(seen, wanted);
 }
@@ -60,7 +70,8 @@ fn status_events_become_news() {
     let bootstrap = event("STATUS_CLIENT NOTICE BOOTSTRAP PROGRESS=100 TAG=done SUMMARY=\"Done\"");
     let state = Bootstrap { percent: 100, tag: "done".into(), summary: "Done".into(), warning: None };
     assert_eq!(bootstrap, Event::News(TorEvent::Bootstrap(state)));
-    let warned = "STATUS_CLIENT WARN BOOTSTRAP PROGRESS=5 TAG=conn SUMMARY=\"Connecting\" WARNING=\"No route\" X=1";
+    let warned =
+        "STATUS_CLIENT WARN BOOTSTRAP PROGRESS=5 TAG=conn SUMMARY=\"Connecting\" WARNING=\"No route\" X=1";
     let Event::News(TorEvent::Bootstrap(state)) = event(warned) else { panic!("{warned}") };
     assert_eq!(state.to_string(), "bootstrapped 5 %, Connecting (No route)");
     for (word, news) in [
