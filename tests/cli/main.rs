@@ -15,3 +15,4 @@ mod key_file;
 mod kit;
 mod signer_socket;
 mod token;
+mod torrc;

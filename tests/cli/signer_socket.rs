@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use ed25519_dalek::{Signer as _, SigningKey};
 use onionkeep_common::cert::{CertType, UncheckedCert};
-use onionkeep_common::wire::{CertifyRequest, HEADER_LEN, Header, Proof, Reply, Rule};
+use onionkeep_common::wire::frame::Header;
+use onionkeep_common::wire::{CertifyRequest, HEADER_LEN, Proof, Reply, Rule};
 use onionkeep_common::{DescSigningKey, OnionAddress, PeriodNumber, PeriodRule, Signature, UnixTime};
 use onionkeep_tests::clock;
 

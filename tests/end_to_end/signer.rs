@@ -3,16 +3,19 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use onionkeep_tests::stage::Stage;
+use onionkeep_tests::daemon::Service;
+use onionkeep_tests::stage::{Stage, bare};
 use serde_json::Value;
 
 use crate::backend::wait_points;
 use crate::publisher;
 
-/// How long the status may lag behind.
-const LIMIT: Duration = Duration::from_secs(60);
+/// How long the status and the publisher's next question may take.
+const LIMIT: Duration = Duration::from_secs(90);
+/// Exit code of `status` when something needs a look.
+const WARNING: i32 = 9;
 
-/// Stops the signer, makes the publisher publish all the same, restarts the publisher, starts the signer.
+/// Stops the signer; a backend leaves, the publisher is restarted, and a second frontend has to wait.
 pub(crate) fn tell(stage: &mut Stage) -> Result<()> {
     let last = stage.backends.len() - 1;
     stage.signer.stop()?;
@@ -20,31 +23,48 @@ pub(crate) fn tell(stage: &mut Stage) -> Result<()> {
     wait_points(stage, last, "out of the descriptor, while the signer is away", |points| points == 0)?;
     stage.report.reached("published without the signer, with the certificate at hand");
 
+    let second = second_frontend(stage)?;
     publisher::restart(stage).context("the publisher restarted without the signer")?;
-    stage.report.reached("a restarted publisher published without the signer");
-    let table = stage.publisher.run(&["status"])?.answer()?;
-    ensure!(table.contains("away"), "the status does not say that the signer is away:\n{table}");
     stage
         .publisher
         .wait_status("the status to say that the signer is away", LIMIT, |status| expect(status, "away"))?;
+    let table = stage.publisher.run(&["status"])?;
+    ensure!(table.code == WARNING && table.stdout.contains("away"), "the status does not warn: {table:?}");
+    stage.client.get_patiently(&stage.address.clone(), LIMIT).context("a visit without the signer")?;
+    stage.report.reached(
+        "a restarted publisher serves the frontend it has a certificate for, and says what is missing",
+    );
 
     stage.signer.start()?;
     let start = Instant::now();
-    stage.backends[last].restart()?;
-    stage.backends[last].wait_published(LIMIT)?;
-    wait_points(stage, last, "back in the descriptor", |points| points > 0)?;
     stage
         .publisher
         .wait_status("the status to say that the signer is back", LIMIT, |status| expect(status, "ok"))?;
-    stage
-        .report
-        .reached(&format!("all is well {:.1} s after the signer came back", start.elapsed().as_secs_f64()));
-    Ok(())
+    let wanted = format!("HS_DESC UPLOADED {} ", bare(&second));
+    stage.uploads.event("an upload of the second frontend", LIMIT, |line| line.text.starts_with(&wanted))?;
+    stage.report.reached(&format!(
+        "the second frontend was published {:.1} s after the signer came back",
+        start.elapsed().as_secs_f64()
+    ));
+    stage.publisher.serve(vec![stage.service()])?;
+    stage.backends[last].restart()?;
+    stage.backends[last].wait_published(LIMIT)?;
+    publisher::restart(stage)?;
+    wait_points(stage, last, "back in the descriptor", |points| points > 0)
 }
 
-/// Whether the status says this of the frontend's signer.
+/// A new key on the token, for which the publisher has no certificate yet.
+fn second_frontend(stage: &mut Stage) -> Result<String> {
+    let address = stage.signer.new_key()?;
+    stage.signer.allow(&address)?;
+    let second = Service { address: address.clone(), ..stage.service() };
+    stage.publisher.serve(vec![stage.service(), second])?;
+    Ok(address)
+}
+
+/// Whether the status says this of the second frontend's signer.
 fn expect(status: &Value, wanted: &str) -> Result<()> {
-    let said = status["services"][0]["signer"].as_str().context("no word about the signer")?;
+    let said = status["services"][1]["signer"]["state"].as_str().context("no word about the signer")?;
     ensure!(said == wanted, "the signer is {said}");
     Ok(())
 }
