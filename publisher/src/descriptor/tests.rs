@@ -1,3 +1,5 @@
+#![expect(clippy::string_slice, clippy::as_conversions, reason = "tests of known texts")]
+
 use super::build::encode_layers;
 use super::*;
 use data_encoding::HEXLOWER;

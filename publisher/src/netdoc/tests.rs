@@ -1,3 +1,5 @@
+#![expect(clippy::string_slice, reason = "tests of known texts")]
+
 use super::*;
 
 /// Lines that a splitter hands out for these chunks.
