@@ -1,10 +1,26 @@
-//! Being written.
+//! The publisher: merges the backends' introduction points into the frontend's descriptors and uploads them through a tor.
+//!
+//! It holds no long-term key: certificates come from the signer, for one descriptor-signing key per period.
+//! `schedule` and `merge` decide, as pure functions; `reactor` is the only one that waits.
 
+pub mod backend;
 pub mod certs;
+pub mod cli;
 pub mod clock;
+pub mod config;
 pub mod consensus;
 pub mod descriptor;
+pub mod error;
+pub mod harden;
+pub mod log;
+pub mod merge;
 pub mod netdoc;
+pub mod probe;
+pub mod reactor;
 pub mod revision;
 pub mod ring;
+pub mod schedule;
+pub mod state;
+pub mod status;
 pub mod tor;
+pub mod torrc;

@@ -1,0 +1,211 @@
+//! What we know of a backend and whether it counts as up; the only place that judges the evidence.
+//!
+//! Evidence: the last good descriptor, the time of its upload (told by its revision counter), fetches that found none,
+//! and, where a probe port is configured, connections through tor.
+
+use crate::descriptor::{Decoded, FlowControl, IntroPoint};
+use crate::schedule::Verdict;
+use onionkeep_common::{OnionAddress, TimePeriod, UnixTime};
+
+/// C tor uploads at least every 120 minutes; with half an hour for the uncertainty of the counter and slow uploads.
+///
+/// Spec: C tor, `HS_SERVICE_NEXT_UPLOAD_TIME_MAX`.
+const STALE_AGE: u64 = 7200 + 1800;
+/// HSDirs drop a descriptor after three hours: an older time of upload is not believed.
+const BELIEVED_AGE: u64 = 4 * 3600;
+/// A time of upload so far in the future is still believed, in **seconds**.
+const BELIEVED_AHEAD: u64 = 900;
+/// Fetches in a row at which every HSDir says "none" until a backend counts as missing.
+const MISSING_AFTER: u32 = 2;
+/// Failed probes in a row until a backend counts as down.
+const DOWN_AFTER: u32 = 2;
+
+/// Whether a backend's introduction points may be listed, and why not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// Nothing is known yet.
+    Unknown,
+    /// A good descriptor, nothing against it.
+    Up,
+    /// Its descriptor was not renewed in time.
+    Stale,
+    /// It does not answer probes.
+    Down,
+    /// The HSDirs have no descriptor of it.
+    Missing,
+}
+
+impl Health {
+    /// The word for logs and status.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Up => "up",
+            Self::Stale => "stale",
+            Self::Down => "down",
+            Self::Missing => "missing",
+        }
+    }
+}
+
+/// The last good descriptor of a backend.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    /// Its period.
+    pub period: TimePeriod,
+    /// Its revision counter.
+    pub revision: u64,
+    /// When it was uploaded, as far as its counter tells.
+    pub uploaded: UnixTime,
+    /// Its introduction points.
+    pub points: Vec<IntroPoint>,
+    /// Its flow-control line.
+    pub flow_control: Option<FlowControl>,
+    /// Whether it is a single onion service.
+    pub single_onion: bool,
+    /// Whether it asks for proof of work, which cannot be passed on.
+    pub pow: bool,
+}
+
+/// What a fetched descriptor is against the last one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Observation {
+    /// A newer one: taken.
+    New,
+    /// The same one.
+    Same,
+    /// An older one: refused.
+    Replayed,
+}
+
+/// One backend.
+#[derive(Clone, Debug)]
+pub struct Backend {
+    /// The operator's name for it.
+    pub name: String,
+    /// Its address.
+    pub address: OnionAddress,
+    /// The last good descriptor.
+    seen: Option<Seen>,
+    /// When an HSDir last gave a good descriptor, new or not.
+    last_good: Option<UnixTime>,
+    /// Fetches in a row at which every HSDir said "none".
+    misses: u32,
+    /// Failed probes in a row.
+    probe_failures: u32,
+    /// When a probe last succeeded.
+    probe_up: Option<UnixTime>,
+}
+
+impl Backend {
+    /// A backend of which nothing is known.
+    #[must_use]
+    pub const fn new(name: String, address: OnionAddress) -> Self {
+        Self { name, address, seen: None, last_good: None, misses: 0, probe_failures: 0, probe_up: None }
+    }
+
+    /// The last good descriptor.
+    #[must_use]
+    pub const fn seen(&self) -> Option<&Seen> {
+        self.seen.as_ref()
+    }
+
+    /// When an HSDir last gave a good descriptor.
+    #[must_use]
+    pub const fn last_good(&self) -> Option<UnixTime> {
+        self.last_good
+    }
+
+    /// Takes a verified descriptor of `period`, whose counter counts from `run_start`.
+    ///
+    /// Spec: C tor, `cache_store_v3_as_dir` (the same rule about counters).
+    pub fn observe(
+        &mut self,
+        now: UnixTime,
+        period: TimePeriod,
+        run_start: UnixTime,
+        decoded: Decoded,
+    ) -> Observation {
+        let new = (period.number, decoded.revision);
+        let observation = match self.seen.as_ref().map(|seen| (seen.period.number, seen.revision)) {
+            Some(old) if new < old => return Observation::Replayed,
+            Some(old) if new == old => Observation::Same,
+            _ => Observation::New,
+        };
+        self.last_good = Some(now);
+        self.misses = 0;
+        if observation == Observation::New {
+            let uploaded = uploaded_at(now, run_start, decoded.revision);
+            self.seen = Some(Seen {
+                period,
+                revision: decoded.revision,
+                uploaded,
+                points: decoded.intro_points,
+                flow_control: decoded.flow_control,
+                single_onion: decoded.single_onion,
+                pow: !decoded.pow.is_empty(),
+            });
+        }
+        observation
+    }
+
+    /// Every HSDir that was asked says that there is no descriptor.
+    pub fn missing(&mut self) {
+        self.misses = self.misses.saturating_add(1);
+    }
+
+    /// A probe has ended.
+    pub fn probed(&mut self, now: UnixTime, up: bool) {
+        if up {
+            self.probe_failures = 0;
+            self.probe_up = Some(now);
+        } else {
+            self.probe_failures = self.probe_failures.saturating_add(1);
+            if self.probe_failures >= DOWN_AFTER {
+                self.probe_up = None;
+            }
+        }
+    }
+
+    /// Whether it counts as up. A successful probe outweighs an old or missing descriptor, a failed one a fresh descriptor.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        let Some(seen) = &self.seen else {
+            return if self.misses > 0 { Health::Missing } else { Health::Unknown };
+        };
+        // The age at the last answer of an HSDir: if none answers, that says nothing about the backend.
+        let age = self.last_good.map_or(0, |last| last.since(seen.uploaded));
+        if self.probe_failures >= DOWN_AFTER {
+            Health::Down
+        } else if self.probe_up.is_some() {
+            Health::Up
+        } else if self.misses >= MISSING_AFTER {
+            Health::Missing
+        } else if age > STALE_AGE {
+            Health::Stale
+        } else {
+            Health::Up
+        }
+    }
+
+    /// What a fetch that found a descriptor means for the next one.
+    #[must_use]
+    pub fn verdict(&self) -> Verdict {
+        if self.health() == Health::Up { Verdict::Good } else { Verdict::Doubtful }
+    }
+}
+
+/// When a descriptor was uploaded: C tor's counter grows by about 32768.5 each second since `run_start`.
+///
+/// A counter that does not follow C tor's rule says nothing; the time of the first fetch stands in for it.
+///
+/// Spec: rend-spec-v3, F.2.
+fn uploaded_at(now: UnixTime, run_start: UnixTime, revision: u64) -> UnixTime {
+    let told = run_start.plus(revision.saturating_mul(2) / 65_537);
+    let believed = now.minus(BELIEVED_AGE)..=now.plus(BELIEVED_AHEAD);
+    if believed.contains(&told) { told.min(now) } else { now }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,168 @@
+//! The command line: the only place that knows its words, and that writes to stdout.
+
+use crate::clock;
+use crate::config::Config;
+use crate::descriptor;
+use crate::error::Failure;
+use crate::status::{self, Table};
+use crate::{harden, reactor, torrc};
+use clap::{Parser, Subcommand};
+use onionkeep_common::{Minutes, OnionAddress, PeriodLength, PeriodRule};
+use std::ffi::OsString;
+use std::fmt::Display;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// Exit code of `status` when there is a warning.
+const WARNING: u8 = 9;
+
+/// Publishes the descriptors of balanced onion services through a local tor. It holds no long-term key.
+#[derive(Debug, Parser)]
+#[command(name = "onionkeep-publisher", disable_help_subcommand = true)]
+struct Cli {
+    /// The configuration file
+    #[arg(long, value_name = "FILE", default_value = "/etc/onionkeep/publisher.toml", global = true)]
+    config: PathBuf,
+    /// What to do
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run: fetch the backends' descriptors, publish the frontends'
+    #[command(after_help = "Example:\n  onionkeep-publisher --config publisher.toml run")]
+    Run,
+    /// Show what a running publisher does; exit code 9 if something needs a look, 5 if none runs
+    #[command(after_help = "Example:\n  onionkeep-publisher --config publisher.toml status --json")]
+    Status {
+        /// Print the whole document for machines
+        #[arg(long)]
+        json: bool,
+    },
+    /// Find everything that is wrong in the configuration
+    #[command(after_help = "Example:\n  onionkeep-publisher --config publisher.toml check-config")]
+    CheckConfig,
+    /// Look at descriptors
+    #[command(subcommand)]
+    Descriptor(DescriptorCommand),
+    /// Print torrc lines to install
+    #[command(subcommand)]
+    Torrc(TorrcCommand),
+}
+
+/// What to do with a descriptor.
+#[derive(Debug, Subcommand)]
+enum DescriptorCommand {
+    /// Decrypt and verify a v3 descriptor and print it as JSON; exit code 4 if it is broken
+    #[command(
+        after_help = "Example:\n  onionkeep-publisher descriptor show --onion 25njqamcweflpvkl73j4szahhihoc4xt3ktcgjnpaingr5yhkenl5sid.onion descriptor.txt"
+    )]
+    Show {
+        /// The service's onion address
+        #[arg(long, value_name = "ADDRESS")]
+        onion: String,
+        /// Length of a time period, for test networks
+        #[arg(long, value_name = "MINUTES")]
+        period_minutes: Option<u32>,
+        /// The descriptor as an HSDir gives it
+        file: PathBuf,
+    },
+}
+
+/// Which tor the lines are for.
+#[derive(Clone, Copy, Debug, Subcommand)]
+enum TorrcCommand {
+    /// The lines for the publisher's tor
+    #[command(after_help = "Example:\n  onionkeep-publisher --config publisher.toml torrc frontend")]
+    Frontend,
+    /// The lines and the ob_config file for the backends
+    #[command(after_help = "Example:\n  onionkeep-publisher --config publisher.toml torrc backend")]
+    Backend,
+}
+
+/// Runs a command line and gives its exit code.
+#[must_use]
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // If neither stdout nor stderr can be written there is nobody to tell.
+            drop(error.print());
+            return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
+        }
+    };
+    match run(&cli) {
+        Ok(code) => ExitCode::from(code),
+        Err(failure) => {
+            drop(writeln!(io::stderr(), "error: {failure}\ntry: {}", failure.advice()));
+            ExitCode::from(failure.exit_code())
+        }
+    }
+}
+
+/// Does what the command line says.
+fn run(cli: &Cli) -> Result<u8, Failure> {
+    match &cli.command {
+        Command::Run => {
+            harden::harden()?;
+            let config = Config::load(&cli.config)?;
+            reactor::run(&config)?;
+            Ok(0)
+        }
+        Command::Status { json } => status(&Config::load(&cli.config)?, *json),
+        Command::CheckConfig => check_config(&cli.config),
+        Command::Descriptor(DescriptorCommand::Show { onion, period_minutes, file }) => {
+            show(onion, *period_minutes, file)
+        }
+        Command::Torrc(TorrcCommand::Frontend) => print(torrc::Frontend(&Config::load(&cli.config)?)),
+        Command::Torrc(TorrcCommand::Backend) => print(torrc::Backend(&Config::load(&cli.config)?)),
+    }
+}
+
+/// Writes the answer.
+fn print(answer: impl Display) -> Result<u8, Failure> {
+    let mut stdout = io::stdout().lock();
+    let written = write!(stdout, "{answer}").and_then(|()| stdout.flush());
+    written.map_err(|source| Failure::System { what: "write to stdout", source })?;
+    Ok(0)
+}
+
+/// `status`.
+fn status(config: &Config, json: bool) -> Result<u8, Failure> {
+    let document = status::ask(&config.status_socket)?;
+    if json {
+        let text = serde_json::to_string_pretty(&document).map_err(io::Error::from);
+        let text = text.map_err(|source| Failure::System { what: "write the status", source })?;
+        print(format_args!("{text}\n"))?;
+    } else {
+        print(Table(&document))?;
+    }
+    Ok(if document.warnings.is_empty() { 0 } else { WARNING })
+}
+
+/// `check-config`.
+fn check_config(path: &Path) -> Result<u8, Failure> {
+    let config = Config::load(path)?;
+    let _password = config.tor.connection()?;
+    let backends: usize = config.services.iter().map(|service| service.backends.len()).sum();
+    print(format_args!("ok: {} services, {backends} backends\n", config.services.len()))
+}
+
+/// `descriptor show`.
+fn show(onion: &str, period_minutes: Option<u32>, path: &Path) -> Result<u8, Failure> {
+    let onion: OnionAddress = onion.parse().map_err(|error| Failure::Usage(format!("--onion: {error}")))?;
+    let now = clock::now();
+    let mut candidates = Vec::new();
+    if let Some(minutes) = period_minutes {
+        let wrong = || Failure::Usage(format!("--period-minutes: {minutes} is not 1 to 14400"));
+        let length = PeriodLength::new(minutes).ok_or_else(wrong)?;
+        candidates.push(PeriodRule { length, offset: Minutes(minutes / 2) }.at(now));
+    }
+    let text = std::fs::read(path).map_err(|source| Failure::File { path: path.to_path_buf(), source })?;
+    let json = descriptor::show(&text, &onion, now, &candidates, None)
+        .map_err(|source| Failure::Descriptor { path: path.to_path_buf(), source })?;
+    print(format_args!("{json:#}\n"))
+}

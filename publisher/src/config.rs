@@ -1,0 +1,281 @@
+//! `publisher.toml`: what its words mean. The only place that reads it.
+
+use crate::descriptor::MAX_INTRO_POINTS;
+use crate::probe::SocksAddr;
+use crate::tor::{ControlAddr, Password, TorConfig};
+use onionkeep_common::OnionAddress;
+use onionkeep_common::config::{Problems, Section, read};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use zeroize::{Zeroize, Zeroizing};
+
+/// A password file has at most so many octets.
+const PASSWORD_MAX: usize = 1024;
+/// Backends of one service; more than 20 cannot all be listed.
+const BACKENDS_MAX: usize = 100;
+/// Keys of the top level.
+const TOP: &[&str] = &["state_dir", "status_socket", "tor", "service"];
+/// Keys of `[tor]`.
+const TOR: &[&str] = &["control", "password", "allow_plain_cookie", "socks"];
+/// Keys of `[[service]]`.
+const SERVICE: &[&str] =
+    &["address", "signer", "max_intro_points", "probe_port", "probe_interval_seconds", "backend"];
+/// Keys of `[[service.backend]]`.
+const BACKEND: &[&str] = &["name", "address"];
+
+/// Why the configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read {path}: {source}")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// Something in it is wrong.
+    #[error("{path} has {} problem{}:\n{problems}", problems.0.len(), if problems.0.len() == 1 { "" } else { "s" })]
+    Problems {
+        /// The file.
+        path: PathBuf,
+        /// All of it.
+        problems: Problems,
+    },
+    /// The password file cannot be used.
+    #[error("cannot use the file {path} of tor.password: {why}")]
+    Password {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        why: String,
+    },
+}
+
+/// How tor is reached.
+#[derive(Clone, Debug)]
+pub struct TorSection {
+    /// Its control port.
+    pub control: ControlAddr,
+    /// The file with the control port's password.
+    pub password: Option<PathBuf>,
+    /// Whether the cookie itself may be sent.
+    pub allow_plain_cookie: bool,
+    /// Its SOCKS port, for probes.
+    pub socks: Option<SocksAddr>,
+}
+
+/// How backends are probed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Probing {
+    /// The port of the onion service.
+    pub port: u16,
+    /// Time between two probes of one backend, in **seconds**.
+    pub interval: u64,
+}
+
+/// One backend.
+#[derive(Clone, Debug)]
+pub struct BackendConfig {
+    /// The operator's name for it.
+    pub name: String,
+    /// Its address.
+    pub address: OnionAddress,
+}
+
+/// One frontend.
+#[derive(Clone, Debug)]
+pub struct ServiceConfig {
+    /// Its address.
+    pub address: OnionAddress,
+    /// The signer's socket.
+    pub signer: PathBuf,
+    /// How many introduction points are listed at most.
+    pub max_intro_points: usize,
+    /// How its backends are probed, if they are.
+    pub probing: Option<Probing>,
+    /// Its backends.
+    pub backends: Vec<BackendConfig>,
+}
+
+/// The whole configuration.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The state folder.
+    pub state_dir: PathBuf,
+    /// The status socket.
+    pub status_socket: PathBuf,
+    /// How tor is reached.
+    pub tor: TorSection,
+    /// The frontends.
+    pub services: Vec<ServiceConfig>,
+}
+
+impl Config {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// [`ConfigError::Unreadable`] or [`ConfigError::Problems`] with everything that is wrong in it.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ConfigError::Unreadable { path: path.to_path_buf(), source })?;
+        Self::parse(&text).map_err(|problems| ConfigError::Problems { path: path.to_path_buf(), problems })
+    }
+
+    /// Reads a text.
+    ///
+    /// # Errors
+    /// [`Problems`]: everything that is wrong in it.
+    pub fn parse(text: &str) -> Result<Self, Problems> {
+        read(text, TOP, |top| {
+            let state_dir = absolute(top, "state_dir");
+            let status_socket = absolute(top, "status_socket");
+            let tor = top.required_section("tor", TOR).and_then(|section| tor_section(&section));
+            let socks = tor.as_ref().is_none_or(|tor| tor.socks.is_some());
+            let services = services(top, socks);
+            Some(Self { state_dir: state_dir?, status_socket: status_socket?, tor: tor?, services: services? })
+        })
+    }
+}
+
+impl TorSection {
+    /// What the control connection needs, with the password read from its file.
+    ///
+    /// # Errors
+    /// [`ConfigError::Password`] if the file cannot be read, is empty or too long, or others may read it.
+    pub fn connection(&self) -> Result<TorConfig, ConfigError> {
+        let password = self.password.as_deref().map(read_password).transpose()?;
+        Ok(TorConfig {
+            control: self.control.clone(),
+            password: password.map(Arc::new),
+            allow_plain_cookie: self.allow_plain_cookie,
+        })
+    }
+}
+
+/// Reads a password file: one line.
+fn read_password(path: &Path) -> Result<Password, ConfigError> {
+    use std::os::unix::fs::PermissionsExt;
+    let failed = |why: String| ConfigError::Password { path: path.to_path_buf(), why };
+    let meta = std::fs::metadata(path).map_err(|error| failed(error.to_string()))?;
+    if meta.permissions().mode() & 0o007 != 0 {
+        return Err(failed("every user may read it; chmod o= it".to_owned()));
+    }
+    let mut octets = Zeroizing::new(std::fs::read(path).map_err(|error| failed(error.to_string()))?);
+    while let Some(b'\n' | b'\r') = octets.last() {
+        octets.pop();
+    }
+    if octets.is_empty() || octets.len() > PASSWORD_MAX || octets.contains(&b'\n') {
+        octets.zeroize();
+        return Err(failed("it must hold one line with the password".to_owned()));
+    }
+    Ok(Password::new(octets))
+}
+
+/// An absolute path.
+fn absolute(section: &Section<'_, '_>, key: &str) -> Option<PathBuf> {
+    let path = PathBuf::from(section.required_text(key)?);
+    if !path.is_absolute() {
+        section.report(key, format!("{key}: wanted is an absolute path, it starts with /"));
+    }
+    Some(path)
+}
+
+/// Reads `[tor]`.
+fn tor_section(tor: &Section<'_, '_>) -> Option<TorSection> {
+    let control = tor.required_parsed("control");
+    let password = tor.text("password").map(|text| match text.strip_prefix("file:") {
+        Some(path) if path.starts_with('/') => PathBuf::from(path),
+        _other => {
+            tor.report("password", "password: wanted is \"file:/absolute/path\"; the password itself has no place here");
+            PathBuf::new()
+        }
+    });
+    let socks = tor.parsed("socks");
+    let allow_plain_cookie = tor.truth("allow_plain_cookie").unwrap_or(false);
+    Some(TorSection { control: control?, password, allow_plain_cookie, socks })
+}
+
+/// Reads all `[[service]]`.
+fn services(top: &Section<'_, '_>, socks: bool) -> Option<Vec<ServiceConfig>> {
+    let sections = top.sections("service", SERVICE);
+    if sections.is_empty() {
+        top.report("service", "no [[service]]: at least one frontend is wanted");
+    }
+    let address = |section: &Section<'_, '_>| section.text("address")?.parse::<OnionAddress>().ok();
+    let frontends: Vec<_> = sections.iter().filter_map(address).collect();
+    let mut read = Vec::new();
+    for (at, section) in sections.iter().enumerate() {
+        let mut before = sections.iter().take(at).filter_map(address);
+        if address(section).is_some_and(|own| before.any(|other| other == own)) {
+            section.report("address", "address: this frontend has a [[service]] already");
+        }
+        read.push(service(section, socks, &frontends));
+    }
+    read.into_iter().collect()
+}
+
+/// Reads one `[[service]]`.
+fn service(section: &Section<'_, '_>, socks: bool, frontends: &[OnionAddress]) -> Option<ServiceConfig> {
+    let address = section.required_parsed("address");
+    let signer = absolute(section, "signer");
+    let most = u64::try_from(MAX_INTRO_POINTS).unwrap_or_default();
+    let max = section.number("max_intro_points", 1..=most).unwrap_or(most);
+    let port = section.number("probe_port", 1..=65_535);
+    let interval = section.number("probe_interval_seconds", 1..=86_400);
+    if port.is_some() && !socks {
+        section.report("probe_port", "probe_port: probing goes through tor's SOCKS port; set socks in [tor]");
+    }
+    if interval.is_some() && !section.has("probe_port") {
+        section.report("probe_interval_seconds", "probe_interval_seconds: without probe_port nothing is probed");
+    }
+    let probing = port.and_then(|port| u16::try_from(port).ok());
+    let backends = backends(section, frontends);
+    Some(ServiceConfig {
+        address: address?,
+        signer: signer?,
+        max_intro_points: usize::try_from(max).unwrap_or(MAX_INTRO_POINTS),
+        probing: probing.map(|port| Probing { port, interval: interval.unwrap_or(60) }),
+        backends: backends?,
+    })
+}
+
+/// Reads all `[[service.backend]]` of a service.
+fn backends(service: &Section<'_, '_>, frontends: &[OnionAddress]) -> Option<Vec<BackendConfig>> {
+    let sections = service.sections("backend", BACKEND);
+    if sections.is_empty() || sections.len() > BACKENDS_MAX {
+        let count = sections.len();
+        service.report("backend", format!("{count} [[service.backend]]: wanted are 1 to {BACKENDS_MAX}"));
+    }
+    let mut read: Vec<Option<BackendConfig>> = Vec::new();
+    for section in &sections {
+        let name = section.required_text("name");
+        let address = section.required_parsed("address");
+        check_name(section, name);
+        let earlier = || read.iter().flatten();
+        if earlier().any(|other| Some(other.name.as_str()) == name) {
+            section.report("name", "name: another backend of this service has this name");
+        }
+        if let Some(other) = earlier().find(|other| Some(other.address) == address) {
+            section.report("address", format!("address: the same as that of backend \"{}\"", other.name));
+        }
+        if address.is_some_and(|address| frontends.contains(&address)) {
+            section.report("address", "address: this is a frontend, which cannot be a backend");
+        }
+        read.push(name.zip(address).map(|(name, address)| BackendConfig { name: name.to_owned(), address }));
+    }
+    read.into_iter().collect()
+}
+
+/// A name stands in logs and tables.
+fn check_name(section: &Section<'_, '_>, name: Option<&str>) {
+    let good = |symbol: char| symbol.is_ascii_alphanumeric() || "-_.".contains(symbol);
+    if name.is_some_and(|name| name.is_empty() || name.len() > 32 || !name.chars().all(good)) {
+        section.report("name", "name: wanted are 1 to 32 of the characters A-Z a-z 0-9 - _ .");
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

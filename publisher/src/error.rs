@@ -1,0 +1,90 @@
+//! Everything that can end a command, its exit code and the advice that goes with it.
+
+use crate::config::ConfigError;
+use crate::descriptor::DescriptorError;
+use crate::harden::HardenError;
+use crate::state::StateError;
+use crate::status::{StatusError, StatusServerError};
+use std::io;
+use std::path::PathBuf;
+
+/// Why a command ended without doing what was asked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Failure {
+    /// The configuration.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// A value on the command line.
+    #[error("{0}")]
+    Usage(String),
+    /// The state folder.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// The status socket of a running publisher.
+    #[error(transparent)]
+    Status(#[from] StatusError),
+    /// Our own status socket.
+    #[error(transparent)]
+    StatusServer(#[from] StatusServerError),
+    /// A right that could not be given up.
+    #[error(transparent)]
+    Harden(#[from] HardenError),
+    /// A file that was given on the command line.
+    #[error("cannot read {path}: {source}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// A descriptor that is broken.
+    #[error("{path}: {source}")]
+    Descriptor {
+        /// Its file.
+        path: PathBuf,
+        /// Where it breaks.
+        source: DescriptorError,
+    },
+    /// The answer could not be written, or the runtime could not start.
+    #[error("cannot {what}: {source}")]
+    System {
+        /// What was tried.
+        what: &'static str,
+        /// What the system says.
+        source: io::Error,
+    },
+}
+
+impl Failure {
+    /// The exit code, listed in the manual.
+    #[must_use]
+    pub const fn exit_code(&self) -> u8 {
+        match self {
+            Self::Config(_) | Self::Usage(_) | Self::File { .. } => 2,
+            Self::Descriptor { .. } => 4,
+            Self::Status(_) => 5,
+            Self::State(_) | Self::StatusServer(_) | Self::Harden(_) | Self::System { .. } => 1,
+        }
+    }
+
+    /// One line that says what the operator can do.
+    #[must_use]
+    pub const fn advice(&self) -> &'static str {
+        match self {
+            Self::Config(ConfigError::Unreadable { .. }) => "name the configuration with --config FILE",
+            Self::Config(ConfigError::Problems { .. }) => {
+                "correct these lines and run `onionkeep-publisher --config FILE check-config`"
+            }
+            Self::Config(ConfigError::Password { .. }) => "write the password's line into that file and chmod it 0640",
+            Self::Usage(_) => "see `onionkeep-publisher --help`",
+            Self::State(error) => error.advice(),
+            Self::Status(error) => error.advice(),
+            Self::StatusServer(_) => "see that its folder exists and belongs to this user, and that no other publisher runs",
+            Self::Harden(_) => "run it on Linux, without a seccomp filter that forbids prctl",
+            Self::File { .. } => "name an existing file that this user may read",
+            Self::Descriptor { .. } => "see that the file is whole and belongs to the onion address given",
+            Self::System { .. } => "see the system's log",
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! Probes: one connection to a backend's onion service through tor's SOCKS port. The only place that speaks SOCKS.
+
+use onionkeep_common::OnionAddress;
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpStream, UnixStream};
+
+/// SOCKS version.
+const VERSION: u8 = 5;
+/// Method: user name and password, by which tor keeps the circuits of probes apart from others.
+const METHOD_PASSWORD: u8 = 2;
+/// Command: connect.
+const CONNECT: u8 = 1;
+/// Address type: a host name.
+const HOST_NAME: u8 = 3;
+
+/// Where tor's SOCKS port is: `ADDRESS:PORT` or `unix:/path`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SocksAddr {
+    /// A Unix socket.
+    Unix(PathBuf),
+    /// A TCP port.
+    Tcp(SocketAddr),
+}
+
+/// A text that is no place of a SOCKS port.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is neither unix:/absolute/path nor an IP address with a port, like 127.0.0.1:9050")]
+pub struct SocksAddrError(String);
+
+impl FromStr for SocksAddr {
+    type Err = SocksAddrError;
+
+    fn from_str(text: &str) -> Result<Self, SocksAddrError> {
+        let wrong = || SocksAddrError(text.to_owned());
+        match text.strip_prefix("unix:") {
+            Some(path) if path.starts_with('/') => Ok(Self::Unix(PathBuf::from(path))),
+            Some(_relative) => Err(wrong()),
+            None => text.parse().map(Self::Tcp).map_err(|_not_an_address| wrong()),
+        }
+    }
+}
+
+impl fmt::Display for SocksAddr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+            Self::Tcp(address) => address.fmt(f),
+        }
+    }
+}
+
+/// What a probe found.
+#[derive(Debug)]
+pub enum Probed {
+    /// The backend accepted the connection.
+    Up,
+    /// It did not, within the deadline.
+    Down(String),
+    /// tor's SOCKS port did not do its part: this says nothing about the backend.
+    NoSocks(io::Error),
+}
+
+/// Connects to a port of an onion service and closes the connection again.
+pub async fn probe(socks: &SocksAddr, onion: &OnionAddress, port: u16, deadline: Duration) -> Probed {
+    let attempt = async {
+        match socks {
+            SocksAddr::Unix(path) => connect(UnixStream::connect(path).await, onion, port).await,
+            SocksAddr::Tcp(address) => connect(TcpStream::connect(address).await, onion, port).await,
+        }
+    };
+    match tokio::time::timeout(deadline, attempt).await {
+        Ok(Ok(0)) => Probed::Up,
+        Ok(Ok(code)) => Probed::Down(meaning(code).to_owned()),
+        Ok(Err(error)) => Probed::NoSocks(error),
+        Err(_elapsed) => Probed::Down(format!("no answer within {} s", deadline.as_secs())),
+    }
+}
+
+/// Speaks SOCKS 5 up to the reply's code.
+///
+/// Spec: RFC 1928, 3 to 6; RFC 1929, 2; socks-extensions (`IsolateSOCKSAuth`).
+async fn connect<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: io::Result<S>,
+    onion: &OnionAddress,
+    port: u16,
+) -> io::Result<u8> {
+    let mut stream = stream?;
+    stream.write_all(&[VERSION, 1, METHOD_PASSWORD]).await?;
+    expect(&mut stream, [VERSION, METHOD_PASSWORD]).await?;
+    let user = b"onionkeep-probe";
+    let mut login = vec![1, u8::try_from(user.len()).unwrap_or_default()];
+    login.extend(user);
+    login.extend([1, b'1']);
+    stream.write_all(&login).await?;
+    expect(&mut stream, [1, 0]).await?;
+    let host = onion.to_string();
+    let mut request = vec![VERSION, CONNECT, 0, HOST_NAME, u8::try_from(host.len()).unwrap_or_default()];
+    request.extend(host.as_bytes());
+    request.extend(port.to_be_bytes());
+    stream.write_all(&request).await?;
+    let mut reply = [0; 2];
+    stream.read_exact(&mut reply).await?;
+    let [version, code] = reply;
+    if version == VERSION { Ok(code) } else { Err(not_socks()) }
+}
+
+/// Reads two octets that must be these.
+async fn expect<S: AsyncRead + Unpin>(stream: &mut S, wanted: [u8; 2]) -> io::Result<()> {
+    let mut found = [0; 2];
+    stream.read_exact(&mut found).await?;
+    if found == wanted { Ok(()) } else { Err(not_socks()) }
+}
+
+/// The error for a server that is no SOCKS port of tor.
+fn not_socks() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "what listens there is not tor's SOCKS port")
+}
+
+/// The words for a reply's code.
+///
+/// Spec: RFC 1928, 6.
+const fn meaning(code: u8) -> &'static str {
+    match code {
+        2 => "not allowed by tor's configuration",
+        3 => "network unreachable",
+        4 => "onion service not reachable",
+        5 => "connection refused by the backend",
+        6 => "no answer in time",
+        _ => "connection failed",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::net::TcpListener;
+
+    fn onion() -> OnionAddress {
+        "25njqamcweflpvkl73j4szahhihoc4xt3ktcgjnpaingr5yhkenl5sid".parse().unwrap()
+    }
+
+    /// Probes a server that answers with these pieces and gives what it was sent.
+    async fn against(answers: &'static [&'static [u8]], deadline: Duration) -> (Probed, Vec<u8>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let socks = SocksAddr::Tcp(listener.local_addr().unwrap());
+        let server = tokio::spawn(async move {
+            let (mut stream, _peer) = listener.accept().await.unwrap();
+            let mut sent = Vec::new();
+            for answer in answers {
+                let mut octets = [0; 200];
+                let count = stream.read(&mut octets).await.unwrap();
+                sent.extend_from_slice(&octets[..count]);
+                stream.write_all(answer).await.unwrap();
+            }
+            let mut rest = Vec::new();
+            let _closed = stream.read_to_end(&mut rest).await;
+            sent
+        });
+        let probed = probe(&socks, &onion(), 80, deadline).await;
+        (probed, server.await.unwrap())
+    }
+
+    #[tokio::test]
+    async fn an_accepted_connection_is_up_and_the_question_names_host_and_port() {
+        let (probed, sent) = against(&[&[5, 2], &[1, 0], &[5, 0, 0, 1, 0, 0, 0, 0, 0, 0]], Duration::from_secs(5)).await;
+        assert!(matches!(probed, Probed::Up));
+        let tail = [onion().to_string().as_bytes(), &[0, 80]].concat();
+        assert!(sent.ends_with(&tail));
+        assert!(sent.starts_with(&[5, 1, 2, 1, 15]));
+    }
+
+    #[tokio::test]
+    async fn a_refused_connection_is_down() {
+        let (probed, _sent) = against(&[&[5, 2], &[1, 0], &[5, 4]], Duration::from_secs(5)).await;
+        assert!(matches!(probed, Probed::Down(why) if why == "onion service not reachable"));
+    }
+
+    #[tokio::test]
+    async fn silence_is_down_after_the_deadline() {
+        let (probed, _sent) = against(&[&[5, 2], &[1, 0]], Duration::from_millis(200)).await;
+        assert!(matches!(probed, Probed::Down(why) if why.contains("no answer")));
+    }
+
+    #[tokio::test]
+    async fn no_server_or_another_one_says_nothing_about_the_backend() {
+        let (probed, _sent) = against(&[b"HTTP/1.1 400 Bad\r\n"], Duration::from_secs(5)).await;
+        assert!(matches!(probed, Probed::NoSocks(_)));
+        let nobody = SocksAddr::Unix("/nonexistent/socks".into());
+        assert!(matches!(probe(&nobody, &onion(), 80, Duration::from_secs(5)).await, Probed::NoSocks(_)));
+    }
+
+    #[test]
+    fn places_are_read_and_written() {
+        for text in ["127.0.0.1:9050", "[::1]:9050", "unix:/run/tor/socks"] {
+            assert_eq!(text.parse::<SocksAddr>().unwrap().to_string(), text);
+        }
+        for text in ["", "9050", "unix:socks", "localhost:9050"] {
+            assert!(text.parse::<SocksAddr>().is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,239 @@
+//! Carries out what a frontend's schedule asks for: the only place that starts tasks for it.
+
+use super::frontend::{Ask, Frontend};
+use super::period::{LastUpload, MakeError, Period};
+use super::task::{self, Copy, Done, ServiceDone};
+use crate::consensus::Fingerprint;
+use crate::log;
+use crate::probe::SocksAddr;
+use crate::schedule::{Action, Dice, Event, Stored, SystemDice, Why};
+use crate::state::{StateDir, StateError};
+use crate::tor::Tor;
+use onionkeep_common::{TimePeriod, UnixTime};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+/// How many HSDirs are asked for a backend's descriptor, or for the counters that they have seen.
+const ASKED: usize = 3;
+/// The shortest and the longest time that a probe may take, in **seconds**.
+const PROBE_DEADLINE: (u64, u64) = (10, 30);
+
+/// What a frontend works with.
+pub(super) struct Hands<'a> {
+    /// The time.
+    pub(super) now: UnixTime,
+    /// The tasks.
+    pub(super) tasks: &'a mut JoinSet<Done>,
+    /// tor, if it is connected.
+    pub(super) tor: Option<&'a Tor>,
+    /// The number of that connection.
+    pub(super) epoch: u64,
+    /// The state folder.
+    pub(super) state: &'a StateDir,
+    /// tor's SOCKS port.
+    pub(super) socks: Option<&'a SocksAddr>,
+    /// One permit for each upload at the same time.
+    pub(super) uploads: &'a Arc<Semaphore>,
+}
+
+impl Hands<'_> {
+    /// Starts a task for a service.
+    fn start(&mut self, service: usize, work: impl Future<Output = ServiceDone> + Send + 'static) {
+        let epoch = self.epoch;
+        self.tasks.spawn(async move { Done::Service { service, epoch, done: work.await } });
+    }
+}
+
+impl Frontend {
+    /// Gives an event to the schedule and does what it asks for.
+    pub(super) fn feed(&mut self, event: Event, hands: &mut Hands<'_>) {
+        let mut events = VecDeque::from([event]);
+        while let Some(event) = events.pop_front() {
+            for action in self.machine.handle(hands.now, event, &mut SystemDice) {
+                events.extend(self.act(action, hands));
+            }
+        }
+    }
+
+    /// Does one thing; what can be told at once comes back as an event.
+    fn act(&mut self, action: Action, hands: &mut Hands<'_>) -> Vec<Event> {
+        match action {
+            Action::Fetch { backend, wide } => self.start_fetch(backend, wide, hands),
+            Action::Probe { backend } => self.start_probe(backend, hands),
+            Action::LearnCounter { period } => self.start_counter(period, hands),
+            Action::Certify { period } => self.start_certify(period, hands),
+            Action::Upload { period, number, hsdirs, why } => {
+                return self.start_upload(period, number, &hsdirs, why, hands);
+            }
+            Action::Begin { period } => return self.begin(period, hands),
+            Action::End { period } => {
+                self.line(log::info("period-over")).with("period", period.number).write();
+                self.periods.retain(|other| other.state.period != period);
+            }
+        }
+        Vec::new()
+    }
+
+    /// Makes or reads back the state of a period.
+    fn begin(&mut self, at: TimePeriod, hands: &mut Hands<'_>) -> Vec<Event> {
+        let address = self.config.address;
+        let loaded = hands.state.load_or_make(&address, at).and_then(|(state, damage)| {
+            Ok((Period::new(&address, state, &self.counter_secret).map_err(StateError::Key)?, damage))
+        });
+        match loaded {
+            Ok((period, damage)) => {
+                if let Some(damage) = damage {
+                    let line = self.line(log::error("state")).with("error", damage);
+                    line.with("done", "set aside, new keys for this period").write();
+                }
+                let line = self.line(log::info("period")).with("period", at.number);
+                line.with("minutes", at.length.minutes()).with("counter-floor", period.state.revision).write();
+                self.state_problem = None;
+                self.listed_before.clone_from(&period.state.listed);
+                let held = period.cert_expires().filter(|end| !end.is_past(hands.now));
+                self.periods.push(period);
+                held.map(|end| Event::HeldCertificate(at, end)).into_iter().collect()
+            }
+            Err(error) => {
+                self.line(log::error("state")).with("error", &error).with("try", error.advice()).write();
+                self.state_problem = Some(error.to_string());
+                Vec::new()
+            }
+        }
+    }
+
+    /// The period at work; tried again if its state could not be read before.
+    fn period(&mut self, at: TimePeriod, hands: &mut Hands<'_>) -> Option<&mut Period> {
+        if !self.periods.iter().any(|period| period.state.period == at) {
+            self.begin(at, hands);
+        }
+        self.periods.iter_mut().find(|period| period.state.period == at)
+    }
+
+    /// Asks HSDirs for a backend's descriptor.
+    fn start_fetch(&mut self, at: usize, wide: bool, hands: &mut Hands<'_>) {
+        let (Some(backend), Some(targets), Some(tor), Some(role)) =
+            (self.backends.get(at), self.targets.get(at), hands.tor.cloned(), self.fetch_role)
+        else {
+            return;
+        };
+        let hsdirs = if wide { targets.store.clone() } else { some(&targets.fetch) };
+        let address = backend.address;
+        if let Some(ask) = self.asks.get_mut(at) {
+            *ask = Ask::of(hsdirs.len());
+        }
+        for hsdir in hsdirs {
+            hands.start(self.index, task::fetch(tor.clone(), at, address, role, hsdir));
+        }
+    }
+
+    /// Probes a backend.
+    fn start_probe(&mut self, at: usize, hands: &mut Hands<'_>) {
+        let (Some(backend), Some(probing), Some(socks)) =
+            (self.backends.get(at), self.config.probing, hands.socks.cloned())
+        else {
+            return;
+        };
+        let (shortest, longest) = PROBE_DEADLINE;
+        let deadline = Duration::from_secs(probing.interval.clamp(shortest, longest));
+        let work = task::probe_backend(socks, at, backend.address, probing.port, deadline);
+        hands.start(self.index, work);
+    }
+
+    /// Asks the HSDirs of our own descriptor which counters they have.
+    fn start_counter(&mut self, at: TimePeriod, hands: &mut Hands<'_>) {
+        let desc = self.machine.descs().iter().find(|desc| desc.plan().role.period == at);
+        if let (Some(tor), Some(desc)) = (hands.tor.cloned(), desc) {
+            let hsdirs = some(&desc.plan().hsdirs);
+            hands.start(self.index, task::counter(tor, self.config.address, at, hsdirs));
+        }
+    }
+
+    /// Asks the signer.
+    fn start_certify(&mut self, at: TimePeriod, hands: &mut Hands<'_>) {
+        let address = self.config.address;
+        let Some(period) = self.period(at, hands) else { return };
+        let request = period.state.keys.certify_request(&address, at);
+        hands.start(self.index, task::certify(self.signer.clone(), request, at, hands.now));
+    }
+
+    /// Makes a descriptor and starts its uploads. What cannot be made is reported as not stored.
+    fn start_upload(
+        &mut self,
+        at: TimePeriod,
+        number: u64,
+        hsdirs: &[Fingerprint],
+        why: Why,
+        hands: &mut Hands<'_>,
+    ) -> Vec<Event> {
+        match self.make_copies(at, number, hsdirs, hands) {
+            Ok(copies) => {
+                let revision = copies.first().map_or(0, |copy| copy.revision);
+                let line = self.line(log::info("upload")).with("period", at.number).with("why", why.name());
+                let line = line.with("revision", revision).with("points", self.choice.points.len());
+                line.with("hsdirs", copies.len()).write();
+                if let Some(tor) = hands.tor.cloned() {
+                    for copy in copies {
+                        let room = Arc::clone(hands.uploads);
+                        hands.start(self.index, task::post(tor.clone(), room, copy));
+                    }
+                }
+                Vec::new()
+            }
+            Err(problem) => {
+                self.line(log::error("no-upload")).with("period", at.number).with("error", &problem).write();
+                self.state_problem = Some(problem);
+                let not_stored =
+                    |hsdir: &Fingerprint| Event::Uploaded { period: at, hsdir: *hsdir, number, stored: Stored::No };
+                hsdirs.iter().map(not_stored).collect()
+            }
+        }
+    }
+
+    /// Moves the counter on, writes the state, and only then makes the copies.
+    fn make_copies(
+        &mut self,
+        at: TimePeriod,
+        number: u64,
+        hsdirs: &[Fingerprint],
+        hands: &mut Hands<'_>,
+    ) -> Result<Vec<Copy>, String> {
+        let desc = self.machine.descs().iter().find(|desc| desc.plan().role.period == at);
+        let run_start = desc.map(|desc| desc.plan().role.run_start).ok_or("this period is not published")?;
+        let (now, address, limit) = (hands.now, self.config.address, self.max_descriptor_size);
+        let choice = std::mem::take(&mut self.choice);
+        let made = self.period(at, hands).ok_or_else(|| "its state cannot be used".to_owned()).and_then(|period| {
+            let text = |error: MakeError| error.to_string();
+            let revision = period.advance(now, run_start, &choice).map_err(text)?;
+            let saved = hands.state.save(&address, &period.state);
+            saved.map_err(|error| format!("{error} (try: {})", error.advice()))?;
+            let copies = period.make(now, &choice, limit, hsdirs).map_err(text)?;
+            period.last = Some(LastUpload { at: now, revision, points: choice.points.len() });
+            for hsdir in hsdirs {
+                period.answered(now, *hsdir, "sent".to_owned(), None);
+            }
+            let copy = |(hsdir, text)| Copy { onion: address, period: at, hsdir, number, revision, text };
+            Ok(copies.into_iter().map(copy).collect())
+        });
+        self.choice = choice;
+        if made.is_ok() {
+            self.state_problem = None;
+        }
+        made
+    }
+}
+
+/// Some of these HSDirs, chosen at random.
+fn some(hsdirs: &[Fingerprint]) -> Vec<Fingerprint> {
+    let mut left = hsdirs.to_vec();
+    let mut chosen = Vec::new();
+    while chosen.len() < ASKED && !left.is_empty() {
+        let last = u64::try_from(left.len().saturating_sub(1)).unwrap_or_default();
+        let at = usize::try_from(SystemDice.pick(0..=last)).unwrap_or_default();
+        chosen.push(left.swap_remove(at.min(left.len().saturating_sub(1))));
+    }
+    chosen
+}

@@ -1,0 +1,187 @@
+//! One descriptor at work: its state on disk, the keys derived from it, and what became of its uploads.
+
+use crate::consensus::Fingerprint;
+use crate::descriptor::{BuildError, Draft};
+use crate::merge::Choice;
+use crate::revision::{CounterKey, position};
+use crate::state::PeriodState;
+use onionkeep_common::cert::{CertType, UncheckedCert};
+use onionkeep_common::keys::KeyError;
+use onionkeep_common::{BlindedId, EncodedCert, ExpirationHours, OnionAddress, Subcredential, UnixTime};
+use std::collections::HashMap;
+
+/// How far the counter is raised when an HSDir has seen a higher one that we cannot learn: about 17 minutes.
+///
+/// Two secrets give curves that differ by some 340 s (one standard deviation) at the end of a period.
+///
+/// Spec: rend-spec-v3, F.2.
+const RAISE: u64 = 1 << 25;
+/// The counter is raised by at most `RAISE << RAISE_MOST` at once.
+const RAISE_MOST: u32 = 8;
+/// Octets of one salt.
+const SALT_LEN: usize = 16;
+
+/// What an HSDir said last.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Answer {
+    /// The word for the status.
+    pub(super) result: String,
+    /// When.
+    pub(super) at: Option<UnixTime>,
+    /// Counter of the last upload that it confirmed, and when.
+    pub(super) stored: Option<(u64, UnixTime)>,
+}
+
+/// A descriptor that was uploaded.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct LastUpload {
+    /// When.
+    pub(super) at: UnixTime,
+    /// Its counter.
+    pub(super) revision: u64,
+    /// How many points it lists.
+    pub(super) points: usize,
+}
+
+/// One descriptor at work.
+pub(super) struct Period {
+    /// What is on disk.
+    pub(super) state: PeriodState,
+    /// The frontend's blinded key.
+    pub(super) blinded: BlindedId,
+    /// Its subcredential.
+    subcredential: Subcredential,
+    /// The key of the counters.
+    counter: CounterKey,
+    /// The last upload.
+    pub(super) last: Option<LastUpload>,
+    /// What each HSDir said.
+    pub(super) answers: HashMap<Fingerprint, Answer>,
+    /// Refused uploads in a row.
+    refusals: u32,
+    /// The number of the last upload that was refused.
+    refused: Option<u64>,
+}
+
+/// Why no descriptor was made.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum MakeError {
+    /// There is no certificate.
+    #[error("there is no certificate yet")]
+    NoCertificate,
+    /// The counter.
+    #[error(transparent)]
+    Position(#[from] crate::revision::PositionError),
+    /// The descriptor.
+    #[error(transparent)]
+    Build(#[from] BuildError),
+    /// The system gives no randomness.
+    #[error("the system gives no randomness: {0}")]
+    Random(#[from] getrandom::Error),
+}
+
+impl Period {
+    /// Puts a period to work.
+    pub(super) fn new(onion: &OnionAddress, state: PeriodState, secret: &[u8; 32]) -> Result<Self, KeyError> {
+        let blinded = onion.identity().blinded(state.period)?;
+        Ok(Self {
+            subcredential: onion.identity().credential().subcredential(&blinded),
+            counter: CounterKey::derive(secret, onion, state.period),
+            blinded,
+            state,
+            last: None,
+            answers: HashMap::new(),
+            refusals: 0,
+            refused: None,
+        })
+    }
+
+    /// The end of the certificate.
+    pub(super) fn cert_expires(&self) -> Option<ExpirationHours> {
+        self.state.cert.as_ref().and_then(expires)
+    }
+
+    /// Moves the counter on for an upload at `now`. The caller writes the state before it uploads.
+    pub(super) fn advance(&mut self, now: UnixTime, run_start: UnixTime, choice: &Choice) -> Result<u64, MakeError> {
+        let curve = self.counter.counter_at(position(now, run_start))?;
+        let revision = self.state.next_revision(curve);
+        self.state.revision = revision;
+        self.state.listed = choice.points.iter().map(|(_backend, point)| *point.auth_key()).collect();
+        Ok(revision)
+    }
+
+    /// Makes one copy for each HSDir, each encrypted anew.
+    pub(super) fn make(
+        &self,
+        now: UnixTime,
+        choice: &Choice,
+        max_descriptor_size: u32,
+        hsdirs: &[Fingerprint],
+    ) -> Result<Vec<(Fingerprint, String)>, MakeError> {
+        let points = choice.listed();
+        let draft = Draft {
+            blinded: &self.blinded,
+            subcredential: &self.subcredential,
+            cert08: self.state.cert.as_ref().ok_or(MakeError::NoCertificate)?,
+            keys: &self.state.keys,
+            revision: self.state.revision,
+            flow_control: choice.flow_control.as_ref(),
+            single_onion: choice.single_onion,
+            intro_points: &points,
+            max_descriptor_size,
+            now,
+        };
+        let prepared = draft.prepare()?;
+        let copy = |hsdir: &Fingerprint| {
+            let mut salts = [[0; SALT_LEN]; 2];
+            getrandom::fill(salts.as_flattened_mut())?;
+            Ok((*hsdir, prepared.encode(salts)?))
+        };
+        hsdirs.iter().map(copy).collect()
+    }
+
+    /// Notes what an HSDir said.
+    pub(super) fn answered(&mut self, now: UnixTime, hsdir: Fingerprint, result: String, stored: Option<u64>) {
+        let answer = self.answers.entry(hsdir).or_default();
+        answer.result = result;
+        answer.at = Some(now);
+        if let Some(revision) = stored {
+            answer.stored = Some((revision, now));
+            self.refusals = 0;
+        }
+    }
+
+    /// Takes the highest counter that an HSDir has shown; true if that was news.
+    pub(super) fn seen(&mut self, revision: u64) -> bool {
+        let news = revision > self.state.revision;
+        self.state.revision = self.state.revision.max(revision);
+        news
+    }
+
+    /// An upload was refused for the first time: true unless this is about the same upload again.
+    pub(super) fn first_refusal(&mut self, number: u64) -> bool {
+        let first = self.refused != Some(number);
+        self.refused = Some(number);
+        if first {
+            self.refusals = self.refusals.saturating_add(1);
+        }
+        first
+    }
+
+    /// Whether an upload was refused since the last one that was stored.
+    pub(super) const fn is_refused(&self) -> bool {
+        self.refusals > 0
+    }
+
+    /// Raises the counter above what an HSDir may have seen, each time further.
+    pub(super) fn raise(&mut self) {
+        let raise = RAISE << self.refusals.saturating_sub(1).min(RAISE_MOST);
+        self.state.revision = self.state.revision.saturating_add(raise);
+    }
+}
+
+/// The end of a certificate; `None` if its signature is not good.
+pub(super) fn expires(cert: &EncodedCert) -> Option<ExpirationHours> {
+    let cert = UncheckedCert::parse(CertType::DescSigning, &cert.0).ok()?;
+    Some(cert.check_signature().ok()?.dangerously_assume_timely().expires())
+}

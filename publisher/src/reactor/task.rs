@@ -1,0 +1,197 @@
+//! What runs beside the loop, and what it reports when it is done.
+
+use crate::certs::{CertSource, CertSourceError, SignerSocket};
+use crate::consensus::{Consensus, Fingerprint, Role};
+use crate::probe::{Probed, SocksAddr, probe};
+use crate::tor::{FetchFailure, PostFailure, Tor, TorConfig, TorError, TorEvent};
+use onionkeep_common::wire::CertifyRequest;
+use onionkeep_common::{EncodedCert, OnionAddress, TimePeriod, UnixTime};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Semaphore, mpsc};
+
+/// How long one HSDir may take to give a descriptor. Circuits are built for it.
+const FETCH_DEADLINE: Duration = Duration::from_secs(30);
+/// How long the HSDirs may take to say which counters they have seen.
+const COUNTER_DEADLINE: Duration = Duration::from_secs(4);
+/// How long one HSDir may take to store a descriptor.
+const POST_DEADLINE: Duration = Duration::from_secs(60);
+/// How long tor may take to bootstrap until we look again and say so.
+const READY_DEADLINE: Duration = Duration::from_secs(60);
+
+/// A task's end.
+pub(super) enum Done {
+    /// A try to connect to tor.
+    Connected(Result<(Tor, mpsc::Receiver<TorEvent>), TorError>),
+    /// tor is ready, or not yet; with the number of the connection.
+    Ready(u64, Result<Ready, TorError>),
+    /// The consensus; `None` if it is still the one that was read; with the number of the connection.
+    Network(u64, Result<Option<Consensus>, TorError>),
+    /// tor was told that it is in use.
+    Active(Result<(), TorError>),
+    /// Something for one service.
+    Service {
+        /// Which one.
+        service: usize,
+        /// The number of the tor connection that it was started under.
+        epoch: u64,
+        /// What.
+        done: ServiceDone,
+    },
+}
+
+/// What is asked of a tor that is ready.
+pub(super) struct Ready {
+    /// Its version.
+    pub(super) version: String,
+    /// Whether it runs in a testing network.
+    pub(super) testing: bool,
+}
+
+/// The end of a task for one service.
+pub(super) enum ServiceDone {
+    /// One HSDir's answer about a backend's descriptor.
+    Fetched {
+        /// Which backend.
+        backend: usize,
+        /// The period that was asked for.
+        role: Role,
+        /// The answer.
+        answer: Result<Vec<u8>, FetchFailure>,
+    },
+    /// The HSDirs' answers about our own descriptor.
+    Counter {
+        /// Its period.
+        period: TimePeriod,
+        /// The answers.
+        answers: Vec<Result<Vec<u8>, FetchFailure>>,
+    },
+    /// A backend was probed.
+    Probed {
+        /// Which backend.
+        backend: usize,
+        /// What was found.
+        probed: Probed,
+    },
+    /// The signer has answered.
+    Certified {
+        /// The period.
+        period: TimePeriod,
+        /// Its answer.
+        answer: Result<EncodedCert, CertSourceError>,
+    },
+    /// An HSDir has answered to an upload, or has not.
+    Posted {
+        /// The descriptor's period.
+        period: TimePeriod,
+        /// The HSDir.
+        hsdir: Fingerprint,
+        /// The number of the upload.
+        number: u64,
+        /// Its revision counter.
+        revision: u64,
+        /// The answer.
+        answer: Result<(), PostFailure>,
+    },
+}
+
+/// Connects to tor after a wait.
+pub(super) async fn connect(config: TorConfig, wait: Duration) -> Done {
+    tokio::time::sleep(wait).await;
+    Done::Connected(Tor::connect(&config).await)
+}
+
+/// Waits until tor is bootstrapped, and asks what it is.
+pub(super) async fn ready(tor: Tor, epoch: u64) -> Done {
+    let ready = async {
+        tor.wait_bootstrapped(READY_DEADLINE).await?;
+        Ok(Ready { version: tor.version().await?, testing: tor.is_testing_network().await? })
+    };
+    Done::Ready(epoch, ready.await)
+}
+
+/// Reads the consensus, unless it is the one of `known`.
+pub(super) async fn network(tor: Tor, epoch: u64, known: Option<UnixTime>) -> Done {
+    let network = async {
+        if known.is_some() && tor.consensus_valid_after().await? == known {
+            return Ok(None);
+        }
+        tor.network().await.map(Some)
+    };
+    Done::Network(epoch, network.await)
+}
+
+/// Tells tor that it is in use.
+pub(super) async fn active(tor: Tor) -> Done {
+    Done::Active(tor.signal_active().await)
+}
+
+/// Asks one HSDir for a backend's descriptor.
+pub(super) async fn fetch(
+    tor: Tor,
+    backend: usize,
+    onion: OnionAddress,
+    role: Role,
+    hsdir: Fingerprint,
+) -> ServiceDone {
+    let answers = tor.fetch(&onion, &[hsdir], FETCH_DEADLINE).await;
+    let answer = answers.into_iter().next().map_or(Err(FetchFailure::Timeout), |(_hsdir, answer)| answer);
+    ServiceDone::Fetched { backend, role, answer }
+}
+
+/// Asks HSDirs for our own descriptor.
+pub(super) async fn counter(
+    tor: Tor,
+    onion: OnionAddress,
+    period: TimePeriod,
+    hsdirs: Vec<Fingerprint>,
+) -> ServiceDone {
+    let answers = tor.fetch(&onion, &hsdirs, COUNTER_DEADLINE).await;
+    let answers = answers.into_iter().map(|(_hsdir, answer)| answer).collect();
+    ServiceDone::Counter { period, answers }
+}
+
+/// Probes a backend.
+pub(super) async fn probe_backend(
+    socks: SocksAddr,
+    backend: usize,
+    onion: OnionAddress,
+    port: u16,
+    deadline: Duration,
+) -> ServiceDone {
+    ServiceDone::Probed { backend, probed: probe(&socks, &onion, port, deadline).await }
+}
+
+/// Asks the signer.
+pub(super) async fn certify(
+    signer: SignerSocket,
+    request: CertifyRequest,
+    period: TimePeriod,
+    now: UnixTime,
+) -> ServiceDone {
+    ServiceDone::Certified { period, answer: signer.certify(&request, now).await }
+}
+
+/// One copy of a descriptor for one HSDir.
+pub(super) struct Copy {
+    /// The frontend.
+    pub(super) onion: OnionAddress,
+    /// The descriptor's period.
+    pub(super) period: TimePeriod,
+    /// The HSDir.
+    pub(super) hsdir: Fingerprint,
+    /// The number of the upload.
+    pub(super) number: u64,
+    /// Its revision counter.
+    pub(super) revision: u64,
+    /// The descriptor.
+    pub(super) text: String,
+}
+
+/// Uploads one copy, when there is room for one more upload.
+pub(super) async fn post(tor: Tor, room: Arc<Semaphore>, copy: Copy) -> ServiceDone {
+    let Copy { onion, period, hsdir, number, revision, text } = copy;
+    let _permit = room.acquire_owned().await;
+    let answer = tor.post(&onion, hsdir, &text, POST_DEADLINE).await;
+    ServiceDone::Posted { period, hsdir, number, revision, answer }
+}

@@ -1,0 +1,173 @@
+//! When to ask for a backend's descriptor and when to probe it: the clocks of one backend.
+
+use super::dice::{Dice, doubling};
+use onionkeep_common::UnixTime;
+
+/// First wait after a fetch that told nothing good, in **seconds**.
+const AGAIN: u64 = 6;
+/// Longest wait after such a fetch, in **seconds**.
+const AGAIN_MOST: u64 = 120;
+/// How long after news about a backend it is asked at the latest, in **seconds**.
+const SOON: u64 = 3;
+/// After so many seconds an unanswered fetch or probe counts as lost: its own deadline is far shorter.
+const LOST: u64 = 300;
+
+/// What a fetch told about a backend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// A good descriptor that is not too old.
+    Good,
+    /// A good descriptor, but an old one, or of a backend that does not count as up.
+    Doubtful,
+    /// Every HSDir that was asked says that there is none.
+    Missing,
+    /// Nothing certain: timeouts, broken connections, bad descriptors.
+    Unclear,
+}
+
+/// The clocks of one backend.
+#[derive(Clone, Debug)]
+pub struct BackendClock {
+    /// When to fetch next.
+    next_fetch: UnixTime,
+    /// Since when a fetch is under way.
+    fetching: Option<UnixTime>,
+    /// Fetches in a row that were not good.
+    misses: u32,
+    /// Whether any fetch was answered since the start.
+    answered: bool,
+    /// How often to probe, in **seconds**; `None` without a probe port.
+    probe_every: Option<u64>,
+    /// When to probe next.
+    next_probe: UnixTime,
+    /// Since when a probe is under way.
+    probing: Option<UnixTime>,
+    /// Failed probes in a row.
+    probe_failures: u32,
+}
+
+impl BackendClock {
+    /// A backend of which nothing is known at `now`.
+    #[must_use]
+    pub fn new(now: UnixTime, probe_every: Option<u64>) -> Self {
+        Self {
+            next_fetch: now,
+            fetching: None,
+            misses: 0,
+            answered: false,
+            probe_every,
+            next_probe: now.plus(probe_every.unwrap_or_default().min(SOON)),
+            probing: None,
+            probe_failures: 0,
+        }
+    }
+
+    /// Whether any fetch was answered since the start.
+    #[must_use]
+    pub const fn answered(&self) -> bool {
+        self.answered
+    }
+
+    /// Whether the next fetch should ask every HSDir: after one that was not good.
+    #[must_use]
+    pub const fn wide(&self) -> bool {
+        self.misses > 0
+    }
+
+    /// Starts a fetch if one is due.
+    pub fn start_fetch(&mut self, now: UnixTime) -> bool {
+        let due = self.fetching.is_none() && now >= self.next_fetch;
+        if due {
+            self.fetching = Some(now);
+        }
+        due
+    }
+
+    /// Starts a probe if one is due.
+    pub fn start_probe(&mut self, now: UnixTime) -> bool {
+        let due = self.probe_every.is_some() && self.probing.is_none() && now >= self.next_probe;
+        if due {
+            self.probing = Some(now);
+        }
+        due
+    }
+
+    /// Takes the outcome of a fetch; `interval` is the shortest time between two good ones, in **seconds**.
+    pub fn fetched(&mut self, now: UnixTime, verdict: Verdict, interval: u64, dice: &mut dyn Dice) {
+        self.fetching = None;
+        self.answered = true;
+        self.misses = if verdict == Verdict::Good { 0 } else { self.misses.saturating_add(1) };
+        let wait = match verdict {
+            Verdict::Good => dice.pick(interval..=interval.saturating_mul(3)),
+            Verdict::Doubtful | Verdict::Missing | Verdict::Unclear => {
+                dice.about(doubling(AGAIN, AGAIN_MOST, self.misses))
+            }
+        };
+        self.next_fetch = now.plus(wait);
+    }
+
+    /// Takes the outcome of a probe. After a first failure the second try and a fetch follow at once.
+    pub fn probed(&mut self, now: UnixTime, up: bool, dice: &mut dyn Dice) {
+        let every = self.probe_every.unwrap_or(LOST);
+        self.probing = None;
+        self.probe_failures = if up { 0 } else { self.probe_failures.saturating_add(1) };
+        let wait = if self.probe_failures == 1 { dice.pick(1..=SOON).min(every) } else { dice.about(every) };
+        self.next_probe = now.plus(wait);
+        if !up {
+            self.fetch_soon(now, dice);
+        }
+    }
+
+    /// Moves the next probe to the next seconds.
+    pub fn probe_soon(&mut self, now: UnixTime, dice: &mut dyn Dice) {
+        self.next_probe = self.next_probe.min(now.plus(dice.pick(0..=SOON)));
+    }
+
+    /// Moves the next fetch to the next seconds, unless it is quite recent that one failed.
+    pub fn fetch_soon(&mut self, now: UnixTime, dice: &mut dyn Dice) {
+        if self.misses == 0 {
+            self.next_fetch = self.next_fetch.min(now.plus(dice.pick(0..=SOON)));
+        }
+    }
+
+    /// Fetches within the next seconds whatever happened before: a new period has begun.
+    pub fn fetch_anew(&mut self, now: UnixTime, dice: &mut dyn Dice) {
+        self.misses = 0;
+        self.fetch_soon(now, dice);
+    }
+
+    /// The connection to tor ended: what was under way will not be answered.
+    pub fn connection_lost(&mut self, now: UnixTime) {
+        if self.fetching.take().is_some() {
+            self.next_fetch = now;
+        }
+        self.probing = None;
+    }
+
+    /// Gives up what was never answered.
+    pub fn give_up(&mut self, now: UnixTime) {
+        let lost = |since: UnixTime| now.since(since) > LOST;
+        if self.fetching.is_some_and(lost) {
+            self.fetching = None;
+        }
+        if self.probing.is_some_and(lost) {
+            self.probing = None;
+        }
+    }
+
+    /// The wall clock went back by `seconds`: all times go with it.
+    pub fn shift_back(&mut self, seconds: u64) {
+        self.next_fetch = self.next_fetch.minus(seconds);
+        self.next_probe = self.next_probe.minus(seconds);
+        self.fetching = self.fetching.map(|since| since.minus(seconds));
+        self.probing = self.probing.map(|since| since.minus(seconds));
+    }
+
+    /// When this clock has something to do next.
+    #[must_use]
+    pub fn wake(&self) -> UnixTime {
+        let fetch = self.fetching.map_or(self.next_fetch, |since| since.plus(LOST + 1));
+        let probe = self.probing.map_or(self.next_probe, |since| since.plus(LOST + 1));
+        if self.probe_every.is_some() { fetch.min(probe) } else { fetch }
+    }
+}

@@ -1,0 +1,156 @@
+//! Small files that are either whole or not there: checksum, temporary file, fsync, rename, fsync of the folder.
+
+use data_encoding::HEXLOWER;
+use sha3::{Digest, Sha3_256};
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use zeroize::Zeroizing;
+
+/// No state file is larger, in octets.
+const MAX_LEN: u64 = 64 * 1024;
+/// Starts the last line.
+const CHECKSUM: &str = "sha3-256 ";
+/// Ends the name of a file that is being written.
+pub(super) const TEMPORARY: &str = ".new";
+
+/// Why a state file cannot be used or written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FileError {
+    /// The system refuses.
+    #[error("cannot {act} {path}: {source}")]
+    Io {
+        /// What was tried.
+        act: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The content is not what was written.
+    #[error("{path} is damaged: {what}")]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: &'static str,
+    },
+}
+
+/// The error of an act on a file.
+pub(super) fn io_error<'a>(act: &'static str, path: &'a Path) -> impl Fn(io::Error) -> FileError + 'a {
+    move |source| FileError::Io { act, path: path.to_path_buf(), source }
+}
+
+/// The error of a content that is not what was written.
+pub(super) fn damaged(path: &Path, what: &'static str) -> FileError {
+    FileError::Damaged { path: path.to_path_buf(), what }
+}
+
+/// Writes `body` and its checksum; afterwards the file has either its old content or all of the new one.
+///
+/// # Errors
+/// [`FileError::Io`] if the system refuses; the old content then stays.
+pub(super) fn write(path: &Path, body: &str) -> Result<(), FileError> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(TEMPORARY);
+    let temporary = PathBuf::from(name);
+    let written = write_new(&temporary, body).and_then(|()| {
+        std::fs::rename(&temporary, path).map_err(io_error("rename to", path))?;
+        let folder = path.parent().unwrap_or(Path::new("."));
+        sync_folder(folder)
+    });
+    if written.is_err() {
+        // Nothing more can be done about a temporary file that does not go away: the next start removes it.
+        drop(std::fs::remove_file(&temporary));
+    }
+    written
+}
+
+/// Writes a file that nobody else may read, down to the disk.
+fn write_new(path: &Path, body: &str) -> Result<(), FileError> {
+    let options = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).clone();
+    let mut file = options.open(path).map_err(io_error("create", path))?;
+    let checksum = format!("{CHECKSUM}{}\n", HEXLOWER.encode(&Sha3_256::digest(body)));
+    file.write_all(body.as_bytes()).map_err(io_error("write", path))?;
+    file.write_all(checksum.as_bytes()).map_err(io_error("write", path))?;
+    file.sync_all().map_err(io_error("sync", path))
+}
+
+/// Makes sure that the names in a folder are on the disk.
+pub(super) fn sync_folder(path: &Path) -> Result<(), FileError> {
+    let folder = File::open(path).map_err(io_error("open", path))?;
+    folder.sync_all().map_err(io_error("sync", path))
+}
+
+/// Reads a file and checks its checksum; `None` if there is no such file.
+///
+/// # Errors
+/// [`FileError::Io`] if it cannot be read, [`FileError::Damaged`] if its content is not what was written.
+pub(super) fn read(path: &Path) -> Result<Option<Zeroizing<String>>, FileError> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(io_error("open", path)(error)),
+    };
+    let mut octets = Zeroizing::new(Vec::with_capacity(4096));
+    file.take(MAX_LEN).read_to_end(&mut octets).map_err(io_error("read", path))?;
+    let text = str::from_utf8(&octets).map_err(|_position| damaged(path, "it is not text"))?;
+    let (body, checksum) = text
+        .trim_end_matches('\n')
+        .rfind('\n')
+        .and_then(|at| text.split_at_checked(at.saturating_add(1)))
+        .ok_or_else(|| damaged(path, "it has no checksum"))?;
+    let wanted = HEXLOWER.encode(&Sha3_256::digest(body));
+    if checksum.strip_prefix(CHECKSUM).map(str::trim_end) != Some(wanted.as_str()) {
+        return Err(damaged(path, "its checksum does not fit its content"));
+    }
+    Ok(Some(Zeroizing::new(body.to_owned())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn what_is_written_is_read_and_only_the_owner_may() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a");
+        assert!(read(&path).unwrap().is_none());
+        for body in ["one\n", "two\nlines\n"] {
+            write(&path, body).unwrap();
+            assert_eq!(read(&path).unwrap().unwrap().as_str(), body);
+        }
+        assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn any_changed_octet_and_any_cut_is_noticed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a");
+        write(&path, "keys abc\nlast 7\n").unwrap();
+        let good = std::fs::read(&path).unwrap();
+        for at in 0..good.len() - 1 {
+            let mut bad = good.clone();
+            bad[at] ^= 1;
+            std::fs::write(&path, &bad).unwrap();
+            assert!(matches!(read(&path), Err(FileError::Damaged { .. })), "octet {at}");
+            std::fs::write(&path, &good[..at]).unwrap();
+            assert!(matches!(read(&path), Err(FileError::Damaged { .. })), "cut at {at}");
+        }
+    }
+
+    #[test]
+    fn a_failed_write_leaves_the_old_content() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a");
+        write(&path, "old\n").unwrap();
+        std::fs::create_dir(dir.path().join("a.new")).unwrap();
+        assert!(matches!(write(&path, "new\n"), Err(FileError::Io { .. })));
+        assert_eq!(read(&path).unwrap().unwrap().as_str(), "old\n");
+    }
+}

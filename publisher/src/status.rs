@@ -1,0 +1,195 @@
+//! The status document: its words, the socket that writes it, and the client that reads it.
+
+mod server;
+mod table;
+
+pub use server::{Client, StatusServer, StatusServerError};
+pub use table::Table;
+
+use serde::{Deserialize, Serialize};
+use std::io::{self, Read};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// How long the publisher may take to answer.
+const DEADLINE: Duration = Duration::from_secs(5);
+/// A document of 100 services is far smaller, in octets.
+const MAX_LEN: u64 = 16 * 1024 * 1024;
+
+/// What the publisher says about itself. All times are seconds since 1970-01-01 UTC.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Document {
+    /// Version of the publisher.
+    pub version: String,
+    /// When this was written.
+    pub now: u64,
+    /// When the publisher started.
+    pub started: u64,
+    /// tor.
+    pub tor: TorStatus,
+    /// The frontends.
+    pub services: Vec<ServiceStatus>,
+    /// What the operator should look at; empty if all is well.
+    pub warnings: Vec<String>,
+}
+
+/// What is known of tor.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TorStatus {
+    /// `connecting`, `bootstrapping` or `ready`.
+    pub state: String,
+    /// Its version.
+    pub version: Option<String>,
+    /// Whether it runs in a testing network.
+    pub testing: bool,
+    /// The last problem with it.
+    pub problem: Option<String>,
+    /// When its consensus became valid.
+    pub consensus_valid_after: Option<u64>,
+    /// HSDirs in the ring.
+    pub hsdirs: usize,
+    /// HSDirs that lack a microdescriptor.
+    pub hsdirs_without_microdescriptor: usize,
+}
+
+/// One frontend.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceStatus {
+    /// Its address.
+    pub address: String,
+    /// Its signer.
+    pub signer: SignerStatus,
+    /// Its backends.
+    pub backends: Vec<BackendStatus>,
+    /// Its two descriptors.
+    pub descriptors: Vec<DescriptorStatus>,
+}
+
+/// What is known of a signer.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SignerStatus {
+    /// `unasked`, `ok`, `away` or `refused`.
+    pub state: String,
+    /// When it last gave a certificate.
+    pub last_certificate: Option<u64>,
+    /// The last problem.
+    pub problem: Option<String>,
+}
+
+/// One backend.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackendStatus {
+    /// Its name.
+    pub name: String,
+    /// Its address.
+    pub address: String,
+    /// `unknown`, `up`, `stale`, `down` or `missing`.
+    pub state: String,
+    /// Why, when the last fetch or probe failed.
+    pub problem: Option<String>,
+    /// When its last descriptor was uploaded, as far as the counter tells.
+    pub uploaded: Option<u64>,
+    /// When an HSDir last gave a good one.
+    pub fetched: Option<u64>,
+    /// Its revision counter.
+    pub revision: Option<u64>,
+    /// Introduction points that it offers.
+    pub points: usize,
+    /// How many of them are listed.
+    pub listed: usize,
+}
+
+/// One descriptor.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DescriptorStatus {
+    /// `first` or `second`.
+    pub role: String,
+    /// Number of its period.
+    pub period: u64,
+    /// Length of the period in minutes.
+    pub period_minutes: u32,
+    /// Whether clients ask for it now.
+    pub fetched_now: bool,
+    /// Its blinded key, unpadded base64.
+    pub blinded: String,
+    /// Revision counter of the last upload.
+    pub revision: Option<u64>,
+    /// End of its certificate.
+    pub certificate_expires: Option<u64>,
+    /// Introduction points in the last upload.
+    pub points: usize,
+    /// When it was last uploaded.
+    pub uploaded: Option<u64>,
+    /// When it is uploaded next.
+    pub next_upload: Option<u64>,
+    /// The responsible HSDirs.
+    pub hsdirs: Vec<HsDirStatus>,
+}
+
+/// One HSDir of a descriptor.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HsDirStatus {
+    /// Its fingerprint.
+    pub fingerprint: String,
+    /// `none`, `sent`, `stored`, or what went wrong.
+    pub result: String,
+    /// When that was.
+    pub at: Option<u64>,
+    /// Counter of the last upload that it has confirmed.
+    pub stored_revision: Option<u64>,
+    /// When it confirmed that.
+    pub stored_at: Option<u64>,
+}
+
+/// Why there is no status.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StatusError {
+    /// Nobody answers at the socket.
+    #[error("cannot reach the publisher at {path}: {source}")]
+    Unreachable {
+        /// The socket.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// What answers is no publisher, or one of another version.
+    #[error("what answers at {path} is not understood: {source}")]
+    NotUnderstood {
+        /// The socket.
+        path: PathBuf,
+        /// What was wrong.
+        source: serde_json::Error,
+    },
+}
+
+impl StatusError {
+    /// One line that says what the operator can do.
+    #[must_use]
+    pub const fn advice(&self) -> &'static str {
+        match self {
+            Self::Unreachable { .. } => {
+                "see that the publisher runs, that status_socket is the same in its configuration, and that this user may enter it"
+            }
+            Self::NotUnderstood { .. } => "use the `status` command of the version that runs",
+        }
+    }
+}
+
+/// Asks a running publisher.
+///
+/// # Errors
+/// [`StatusError`] if it cannot be reached or is not understood.
+pub fn ask(path: &Path) -> Result<Document, StatusError> {
+    let unreachable = |source| StatusError::Unreachable { path: path.to_path_buf(), source };
+    let stream = UnixStream::connect(path).map_err(unreachable)?;
+    stream.set_read_timeout(Some(DEADLINE)).map_err(unreachable)?;
+    let mut text = Vec::new();
+    stream.take(MAX_LEN).read_to_end(&mut text).map_err(unreachable)?;
+    serde_json::from_slice(&text)
+        .map_err(|source| StatusError::NotUnderstood { path: path.to_path_buf(), source })
+}
+
+#[cfg(test)]
+mod tests;
