@@ -17,13 +17,12 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
-#[path = "../tests/support/big_network.rs"]
-mod big_network;
 #[allow(dead_code, reason = "the bench uses only a part of it")]
 #[path = "../tests/support/control_port.rs"]
 mod control_port;
+#[path = "support/network.rs"]
+mod network;
 
-use big_network::BigNetwork;
 use control_port::{Answer, Auth, ControlPort, usual};
 
 /// Relays of the network.
@@ -55,14 +54,14 @@ fn main() -> ExitCode {
 
 /// Plays tor until the other process closes our standard input.
 async fn serve() {
-    let network = BigNetwork::new(RELAYS);
+    let network = network::make(RELAYS);
     let consensus_key = "dir/status-vote/current/consensus-microdesc";
-    let consensus = BigNetwork::answer(consensus_key, &network.consensus);
-    let microdescs = BigNetwork::answer("md/all", &network.microdescs);
+    let consensus = Answer::block(consensus_key, &network.consensus);
+    let microdescs = Answer::block("md/all", &network.microdescs);
     let kilobytes = (network.consensus.len() + network.microdescs.len()) / 1000;
     let port = ControlPort::unix(Auth::SafeCookie, move |command| match command.line.as_str() {
-        "GETINFO dir/status-vote/current/consensus-microdesc" => Answer::Raw(consensus.clone()),
-        "GETINFO md/all" => Answer::Raw(microdescs.clone()),
+        "GETINFO dir/status-vote/current/consensus-microdesc" => consensus.clone(),
+        "GETINFO md/all" => microdescs.clone(),
         _other => usual(command).unwrap_or_else(Answer::ok),
     });
     println!("{} {} {kilobytes}", port.address, network.hsdirs);
@@ -111,7 +110,7 @@ async fn measure(address: &str, hsdirs: usize) -> bool {
     for round in 1..=ROUNDS {
         let (cpu, wall) = (cpu_time(), Instant::now());
         let consensus = tor.network().await.unwrap();
-        let read = cpu_time() - cpu;
+        let read = cpu_time().saturating_sub(cpu);
         assert_eq!(
             (consensus.relay_count, consensus.hsdirs.len(), consensus.hsdirs_without_microdesc),
             (RELAYS, hsdirs, 0)
@@ -128,11 +127,11 @@ async fn measure(address: &str, hsdirs: usize) -> bool {
             );
             assert_eq!(chosen.len(), 8);
         }
-        let all = cpu_time() - cpu;
+        let all = cpu_time().saturating_sub(cpu);
         worst = worst.max(all);
         println!(
             "round {round}: CPU {all:.1?} (of it both rings {:.1?}), wall {:.1?}",
-            all - read,
+            all.saturating_sub(read),
             wall.elapsed()
         );
     }

@@ -28,24 +28,24 @@ impl Numbers {
 }
 
 /// The two documents of a network.
-pub struct Network {
+pub(crate) struct Network {
     /// `dir/status-vote/current/consensus-microdesc`.
-    pub consensus: String,
+    pub(crate) consensus: String,
     /// `md/all`.
-    pub microdescs: String,
+    pub(crate) microdescs: String,
     /// Relays with the flag `HSDir`.
-    pub hsdirs: usize,
+    pub(crate) hsdirs: usize,
 }
 
 /// A network of `relays`, valid after 2026-11-22 10:00:00.
-pub fn make(relays: usize) -> Network {
+pub(crate) fn make(relays: usize) -> Network {
     let mut numbers = Numbers(relays.try_into().unwrap_or(1));
     let mut identities: Vec<[u8; 20]> = (0..relays).map(|_relay| numbers.octets()).collect();
     identities.sort_unstable();
     let (mut consensus, mut microdescs, mut hsdirs) = (PREAMBLE.to_owned(), String::new(), 0);
     for identity in identities {
         let microdesc = microdesc(&mut numbers);
-        let hsdir = numbers.next() % 4 != 0;
+        let hsdir = !numbers.next().is_multiple_of(4);
         hsdirs += usize::from(hsdir);
         relay(&mut consensus, &mut numbers, &identity, &microdesc, hsdir);
         microdescs.push_str(&microdesc);

@@ -64,6 +64,18 @@ impl Answer {
         Self::Raw(text.replace('\n', "\r\n").into_bytes())
     }
 
+    /// The value of a GETINFO `key` as a data block.
+    pub(crate) fn block(key: &str, text: &str) -> Self {
+        let mut wire = format!("250+{key}=\r\n").into_bytes();
+        for line in text.lines() {
+            wire.extend_from_slice(if line.starts_with('.') { b"." } else { b"" });
+            wire.extend_from_slice(line.as_bytes());
+            wire.extend_from_slice(b"\r\n");
+        }
+        wire.extend_from_slice(b".\r\n250 OK\r\n");
+        Self::Raw(wire)
+    }
+
     /// `250 OK`.
     pub(crate) fn ok() -> Self {
         Self::text("250 OK\n")

@@ -93,7 +93,11 @@ fn protocolinfo_of_the_vectors_is_read_and_other_answers_are_not() {
     let vectors = vectors();
     let row = &vectors["observed"]["lines"][0];
     assert_eq!(row["cmd"], "PROTOCOLINFO 1");
-    let lines = row["reply"].as_array().unwrap().iter().map(|line| line.as_str().unwrap()[4..].to_owned());
+    let lines = row["reply"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|line| line.as_str().unwrap().get(4..).unwrap().to_owned());
     let offer = Offer::parse(&Reply { code: 250, lines: lines.collect() }).unwrap();
     assert!(offer.has("COOKIE") && offer.has("SAFECOOKIE") && !offer.has("NULL") && !offer.has("SAFE"));
     assert_eq!(offer.cookie_file, Some(PathBuf::from("PATH")));

@@ -30,7 +30,7 @@ fn observed_events_are_read() {
             let Some(rest) = line.strip_prefix("650").filter(|rest| !rest.starts_with(" OK")) else {
                 continue;
             };
-            match event(&rest[1..]) {
+            match event(rest.get(1..).unwrap()) {
                 Event::Directory(found, outcome) => {
                     assert_eq!(found, key(), "{line}");
                     seen.push(format!("{outcome:?}"));

@@ -37,8 +37,8 @@ fn observed_reply_lines_are_read() {
     for row in rows {
         let Some(lines) = row["reply"].as_array().filter(|lines| !lines.is_empty()) else { continue };
         let lines: Vec<&str> = lines.iter().map(|line| line.as_str().unwrap()).collect();
-        let code = lines[0][..3].parse().unwrap();
-        let parsed = reply(code, &lines.iter().map(|line| &line[4..]).collect::<Vec<_>>());
+        let code = lines[0].get(..3).unwrap().parse().unwrap();
+        let parsed = reply(code, &lines.iter().map(|line| line.get(4..).unwrap()).collect::<Vec<_>>());
         let refused = parsed.clone().accepted("TEST").is_err();
         assert_eq!(refused, code != 250, "{row}");
         if let Some(key) = row["cmd"].as_str().unwrap().strip_prefix("GETINFO sr/current") {

@@ -7,12 +7,6 @@ const CONSENSUS: &str = include_str!("../../../../tests/vectors/ring_srv_to_tp_c
 const MICRODESCS: &str = include_str!("../../../../tests/vectors/ring_srv_to_tp_mds.txt");
 const CONSENSUS_KEY: &str = "dir/status-vote/current/consensus-microdesc";
 
-/// tor's answer with a data block.
-fn block(key: &str, text: &str) -> Vec<u8> {
-    let stuffed = String::from_utf8(reply::stuffed(text)).unwrap();
-    format!("250+{key}=\r\n{stuffed}250 OK\r\n").into_bytes()
-}
-
 /// A port with a consensus and these microdescriptors.
 fn serving(consensus: Answer, microdescs: Answer) -> ControlPort {
     ControlPort::unix(Auth::SafeCookie, move |command| match command.line.as_str() {
@@ -29,12 +23,12 @@ async fn read(consensus: Answer, microdescs: Answer) -> Result<Consensus, TorErr
 }
 
 fn good() -> Answer {
-    Answer::Raw(block(CONSENSUS_KEY, CONSENSUS))
+    Answer::block(CONSENSUS_KEY, CONSENSUS)
 }
 
 #[tokio::test]
 async fn both_texts_are_read_on_a_connection_of_their_own() {
-    let port = serving(good(), Answer::Raw(block("md/all", MICRODESCS)));
+    let port = serving(good(), Answer::block("md/all", MICRODESCS));
     let (tor, _news) = connected(&port, conn::Limits::USUAL).await;
     let expected = Consensus::parse(CONSENSUS.as_bytes(), MICRODESCS.as_bytes()).unwrap();
     assert!(expected.hsdirs.len() >= 8);
@@ -48,7 +42,7 @@ async fn both_texts_are_read_on_a_connection_of_their_own() {
 async fn five_megabytes_are_read() {
     let filler = format!("onion-key\nntor-onion-key {}\np accept 1-65535\n", "A".repeat(43)).repeat(60_000);
     assert!(filler.len() > 5_000_000);
-    let port = serving(good(), Answer::Raw(block("md/all", &format!("{filler}{MICRODESCS}"))));
+    let port = serving(good(), Answer::block("md/all", &format!("{filler}{MICRODESCS}")));
     let (tor, _news) = connected(&port, conn::Limits::USUAL).await;
     assert_eq!(
         tor.network().await.unwrap(),
@@ -80,7 +74,8 @@ async fn refusals_keep_tors_code() {
 
 #[tokio::test]
 async fn cut_endless_and_mad_answers_end_in_their_errors() {
-    let cut = block(CONSENSUS_KEY, CONSENSUS)[..5000].to_vec();
+    let Answer::Raw(mut cut) = good() else { panic!("not octets") };
+    cut.truncate(5000);
     let error = read(Answer::Close(cut.clone()), Answer::ok()).await.unwrap_err();
     assert!(error.to_string().contains("ended in the middle"), "{error}");
     let error = read(Answer::Raw(cut), Answer::ok()).await.unwrap_err();
