@@ -64,7 +64,12 @@ pub(super) async fn wait_bootstrapped(link: &Link, deadline: Duration) -> Result
 /// Ends when tor is ready; the caller gives the deadline.
 async fn ready(link: &Link) -> Result<(), TorError> {
     let mut changes = link.changes();
-    query::accepted(link, "SIGNAL ACTIVE").await?;
+    // A tor that does not know the signal does not sleep either.
+    if let Err(error) = query::accepted(link, "SIGNAL ACTIVE").await
+        && error.code().is_none()
+    {
+        return Err(error);
+    }
     loop {
         changes.mark_unchanged();
         if bootstrap(link).await?.percent == 100 && query::flag(link, "status/enough-dir-info").await? {

@@ -172,6 +172,17 @@ async fn bootstrap_is_awaited_by_events() {
 }
 
 #[tokio::test]
+async fn a_tor_that_does_not_know_sleep_is_no_problem() {
+    let port = ControlPort::unix(Auth::Null, |command| match command.line.as_str() {
+        "SIGNAL ACTIVE" => Answer::text("552 Unrecognized signal code \"ACTIVE\"\n"),
+        _other => ordinary(command),
+    });
+    let (tor, _news) = connected(&port, conn::Limits::USUAL).await;
+    tor.wait_bootstrapped(SOON).await.unwrap();
+    assert_eq!(tor.signal_active().await.unwrap_err().code(), Some(552));
+}
+
+#[tokio::test]
 async fn a_disabled_network_is_named() {
     let port = ControlPort::unix(Auth::Null, |command| match command.line.as_str() {
         "GETINFO status/enough-dir-info" => Answer::text("250-status/enough-dir-info=0\n250 OK\n"),
