@@ -3,15 +3,19 @@
 //! One line per key: `v1 <onion> <period> <minutes> <key hex> <time>`, appended and fsynced before the certificate leaves.
 //! A file that does not exist is an error here: only the key commands create it, so that a lost journal is noticed.
 
+use crate::error::{Explain, Kind};
+use crate::state;
 use data_encoding::HEXLOWER;
 use onionkeep_common::{DescSigningKey, OnionAddress, PeriodLength, PeriodNumber, TimePeriod, UnixTime};
+use rustix::fs::{FlockOperation, flock};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 /// The file's name in the state directory.
 const FILE: &str = "journal";
+/// The file that is locked while a signer uses the journal.
+const LOCK: &str = "lock";
 /// Starts the first line.
 const HEAD: &str = "onionkeep-signer journal v1";
 /// The largest journal that is read, in octets: far above what pruning leaves.
@@ -24,13 +28,16 @@ const KEEP_PERIODS: u64 = 10;
 #[non_exhaustive]
 pub enum JournalError {
     /// It is not there.
-    #[error("the journal {0} is missing; a signer that forgets its keys could certify one twice")]
+    #[error("the journal {} is missing; a signer that forgets its keys could certify one twice", .0.display())]
     Missing(PathBuf),
     /// It is there already.
-    #[error("the journal {0} exists already")]
+    #[error("the journal {} exists already", .0.display())]
     Exists(PathBuf),
+    /// Another signer uses it.
+    #[error("another signer is using the journal {}", .0.display())]
+    InUse(PathBuf),
     /// Reading or writing failed.
-    #[error("the journal {path} cannot be {what}")]
+    #[error("the journal {} cannot be {what}", path.display())]
     Io {
         /// The file.
         path: PathBuf,
@@ -41,7 +48,7 @@ pub enum JournalError {
         source: io::Error,
     },
     /// A line cannot be read.
-    #[error("line {line} of the journal {path} is broken: {why}")]
+    #[error("line {line} of the journal {} is broken: {why}", path.display())]
     Broken {
         /// The file.
         path: PathBuf,
@@ -50,6 +57,29 @@ pub enum JournalError {
         /// What is wrong with it.
         why: &'static str,
     },
+}
+
+impl Explain for JournalError {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Missing(_) | Self::Broken { .. } => Kind::Ledger,
+            Self::Exists(_) | Self::InUse(_) | Self::Io { .. } => Kind::Usage,
+        }
+    }
+
+    fn hint(&self) -> String {
+        let hint = match self {
+            Self::Missing(_) => {
+                "restore it from a backup; key new and key import make it with the first key; \
+                 serve --new-journal starts an empty one, which knows nothing of the keys before"
+            }
+            Self::Broken { .. } => "restore the journal from a backup, or correct the line by hand",
+            Self::InUse(_) => "stop the other signer first",
+            Self::Exists(_) => "",
+            Self::Io { .. } => "check state_dir, its owner and the free space",
+        };
+        hint.to_owned()
+    }
 }
 
 /// One certified key.
@@ -104,8 +134,12 @@ pub struct Journal {
     file: File,
     /// Octets of whole lines in the file.
     len: u64,
+    /// Set after a failed write that may have left something behind: the next record writes the file anew.
+    doubtful: bool,
     /// What it says.
     entries: Vec<Entry>,
+    /// Locked for as long as this lives.
+    _lock: File,
 }
 
 impl Journal {
@@ -118,7 +152,11 @@ impl Journal {
         if path.exists() {
             return Err(JournalError::Exists(path));
         }
-        replace(&path, &format!("{HEAD}\n")).map_err(|source| JournalError::Io { path, what: "created", source })
+        state::replace(state_dir, FILE, format!("{HEAD}\n").as_bytes()).map_err(|source| JournalError::Io {
+            path,
+            what: "created",
+            source,
+        })
     }
 
     /// Whether there is a journal, good or not.
@@ -127,12 +165,12 @@ impl Journal {
         state_dir.join(FILE).exists()
     }
 
-    /// Reads the journal, drops a last line that a crash cut short, and prunes periods long past `current`.
+    /// Locks and reads the journal, drops a last line that a crash cut short, and prunes periods long past `current`.
     ///
     /// A cut last line was never answered for: the answer waits for the fsync of the whole line.
     ///
     /// # Errors
-    /// [`JournalError`] if it is missing, unreadable, or has a broken line other than a cut last one.
+    /// [`JournalError`] if it is missing, in use, unreadable, or has a broken line other than a cut last one.
     pub fn open(state_dir: &Path, current: PeriodNumber) -> Result<Self, JournalError> {
         let path = state_dir.join(FILE);
         let fail = |what| {
@@ -142,20 +180,22 @@ impl Journal {
                 _ => JournalError::Io { path, what, source },
             }
         };
-        let mut text = String::new();
+        let mut octets = Vec::new();
         let file = File::open(&path).map_err(fail("opened"))?;
-        file.take(MAX_LEN).read_to_string(&mut text).map_err(fail("read"))?;
-        let mut entries = parse(&path, &text)?;
+        let lock = lock(state_dir)?;
+        file.take(MAX_LEN).read_to_end(&mut octets).map_err(fail("read"))?;
+        let text = text(&path, &octets)?;
+        let mut entries = parse(&path, text)?;
         // Not further than the newest entry allows: a clock that runs ahead for a moment must not empty the journal.
         let newest = entries.iter().map(|entry| entry.period.number).max().unwrap_or(current).min(current);
         entries.retain(|entry| entry.period.number.0.saturating_add(KEEP_PERIODS) >= newest.0);
-        let whole: String = entries.iter().map(|entry| entry.to_line()).collect();
-        let whole = format!("{HEAD}\n{whole}");
-        if whole != text {
-            replace(&path, &whole).map_err(fail("rewritten"))?;
+        let whole = whole(&entries);
+        if whole.as_bytes() != octets {
+            state::replace(state_dir, FILE, whole.as_bytes()).map_err(fail("rewritten"))?;
         }
         let file = OpenOptions::new().append(true).open(&path).map_err(fail("opened for writing"))?;
-        Ok(Self { path, file, len: u64::try_from(whole.len()).unwrap_or(u64::MAX), entries })
+        let len = u64::try_from(whole.len()).unwrap_or(u64::MAX);
+        Ok(Self { path, file, len, doubtful: false, entries, _lock: lock })
     }
 
     /// Everything that was certified and is not pruned.
@@ -175,19 +215,69 @@ impl Journal {
     /// # Errors
     /// [`JournalError::Io`] if the line is not on the disk: then nothing may be answered.
     pub fn record(&mut self, entry: Entry) -> Result<(), JournalError> {
-        let line = entry.to_line();
-        let written = self.file.write_all(line.as_bytes()).and_then(|()| self.file.sync_data());
-        if let Err(source) = written {
-            let what = match self.file.set_len(self.len) {
-                Ok(()) => "written",
-                Err(_also) => "written, nor cut back to its last whole line",
-            };
-            return Err(JournalError::Io { path: self.path.clone(), what, source });
-        }
-        self.len = self.len.saturating_add(u64::try_from(line.len()).unwrap_or(0));
+        let ready = if self.doubtful { self.write_anew() } else { Ok(()) };
+        ready.and_then(|()| self.append(&entry.to_line())).map_err(|source| JournalError::Io {
+            path: self.path.clone(),
+            what: "written",
+            source,
+        })?;
         self.entries.push(entry);
         Ok(())
     }
+
+    /// Appends a line and waits for the disk.
+    fn append(&mut self, line: &str) -> io::Result<()> {
+        let written = self.file.write_all(line.as_bytes()).and_then(|()| self.file.sync_data());
+        if let Err(error) = written {
+            // After a failed fsync nobody knows what is on the disk, even if cutting back seems to work.
+            let cut = self.file.set_len(self.len).and_then(|()| self.file.sync_data());
+            self.doubtful = cut.is_err() || error.kind() != io::ErrorKind::StorageFull;
+            return Err(error);
+        }
+        self.len = self.len.saturating_add(u64::try_from(line.len()).unwrap_or(0));
+        Ok(())
+    }
+
+    /// Writes the whole file anew from memory.
+    fn write_anew(&mut self) -> io::Result<()> {
+        let whole = whole(&self.entries);
+        let state_dir = self.path.parent().unwrap_or(Path::new("/"));
+        state::replace(state_dir, FILE, whole.as_bytes())?;
+        self.file = OpenOptions::new().append(true).open(&self.path)?;
+        self.len = u64::try_from(whole.len()).unwrap_or(u64::MAX);
+        self.doubtful = false;
+        Ok(())
+    }
+}
+
+/// The whole text of a journal.
+fn whole(entries: &[Entry]) -> String {
+    let lines: String = entries.iter().map(|entry| entry.to_line()).collect();
+    format!("{HEAD}\n{lines}")
+}
+
+/// Locks the state directory for this process.
+fn lock(state_dir: &Path) -> Result<File, JournalError> {
+    let path = state_dir.join(LOCK);
+    let fail = |source| JournalError::Io { path: path.clone(), what: "locked", source };
+    let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(fail)?;
+    state::give_to_owner(state_dir, &file).map_err(fail)?;
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(file),
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(JournalError::InUse(state_dir.join(FILE))),
+        Err(error) => Err(fail(error.into())),
+    }
+}
+
+/// The octets up to the last line end as text.
+fn text<'o>(path: &Path, octets: &'o [u8]) -> Result<&'o str, JournalError> {
+    let end = octets.iter().rposition(|octet| *octet == b'\n').map_or(0, |at| at.saturating_add(1));
+    let lines = octets.get(..end).unwrap_or_default();
+    std::str::from_utf8(lines).map_err(|error| {
+        let good = lines.get(..error.valid_up_to()).unwrap_or_default();
+        let line = good.iter().filter(|octet| **octet == b'\n').count().saturating_add(1);
+        JournalError::Broken { path: path.to_owned(), line, why: "it is not text" }
+    })
 }
 
 /// Reads all lines; a last line without a line end is left out.
@@ -198,18 +288,9 @@ fn parse(path: &Path, text: &str) -> Result<Vec<Entry>, JournalError> {
         Some((_first, HEAD)) => {}
         _ => return Err(broken(1, "it does not say what file this is")),
     }
-    lines.map(|(index, line)| Entry::parse(line).map_err(|why| broken(index.saturating_add(1), why))).collect()
-}
-
-/// Writes a file whole: a temporary one beside it, fsync, rename, fsync of the directory.
-fn replace(path: &Path, text: &str) -> io::Result<()> {
-    let temporary = path.with_extension("new");
-    let mut file =
-        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    std::fs::rename(&temporary, path)?;
-    File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all()
+    lines
+        .map(|(index, line)| Entry::parse(line).map_err(|why| broken(index.saturating_add(1), why)))
+        .collect()
 }
 
 #[cfg(test)]

@@ -49,6 +49,7 @@ fn a_line_cut_by_a_crash_is_dropped_at_every_length() {
         let mut journal = open(&dir).unwrap();
         assert_eq!(journal.entries(), [entry(1, 100)], "{len} octets");
         journal.record(entry(3, 100)).unwrap();
+        drop(journal);
         assert_eq!(open(&dir).unwrap().entries(), [entry(1, 100), entry(3, 100)]);
     }
 }
@@ -72,6 +73,7 @@ fn old_periods_are_pruned_and_recent_ones_kept() {
     let mut journal = open(&dir).unwrap();
     journal.record(entry(1, 89)).unwrap();
     journal.record(entry(2, 100)).unwrap();
+    drop(journal);
     assert_eq!(open(&dir).unwrap().entries(), [entry(2, 100)]);
     let text = std::fs::read_to_string(dir.path().join(FILE)).unwrap();
     assert_eq!(text.lines().count(), 2);
@@ -91,12 +93,46 @@ fn a_full_disk_releases_nothing_and_the_journal_goes_on_when_there_is_space() {
     let dir = tempfile::tempdir().unwrap();
     Journal::create(dir.path()).unwrap();
     let mut journal = open(&dir).unwrap();
-    journal.file = OpenOptions::new().write(true).open("/dev/full").unwrap();
-    assert!(matches!(journal.record(entry(1, 100)), Err(JournalError::Io { .. })));
-    assert!(journal.entries().is_empty());
-    journal.file = OpenOptions::new().append(true).open(dir.path().join(FILE)).unwrap();
     journal.record(entry(1, 100)).unwrap();
-    assert_eq!(open(&dir).unwrap().entries(), [entry(1, 100)]);
+    journal.file = OpenOptions::new().write(true).open("/dev/full").unwrap();
+    assert!(matches!(journal.record(entry(2, 100)), Err(JournalError::Io { .. })));
+    assert_eq!(journal.entries(), [entry(1, 100)]);
+    journal.record(entry(3, 100)).unwrap();
+    drop(journal);
+    assert_eq!(open(&dir).unwrap().entries(), [entry(1, 100), entry(3, 100)]);
+}
+
+#[test]
+fn after_a_write_in_doubt_the_file_is_written_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    Journal::create(dir.path()).unwrap();
+    let mut journal = open(&dir).unwrap();
+    journal.record(entry(1, 100)).unwrap();
+    // What a failed fsync may have left behind.
+    std::fs::write(dir.path().join(FILE), format!("{HEAD}\nhalf of a li")).unwrap();
+    journal.doubtful = true;
+    journal.record(entry(2, 100)).unwrap();
+    drop(journal);
+    assert_eq!(open(&dir).unwrap().entries(), [entry(1, 100), entry(2, 100)]);
+}
+
+#[test]
+fn a_second_signer_is_kept_out() {
+    let dir = tempfile::tempdir().unwrap();
+    Journal::create(dir.path()).unwrap();
+    let first = open(&dir).unwrap();
+    assert!(matches!(open(&dir), Err(JournalError::InUse(_))));
+    drop(first);
+    assert!(open(&dir).is_ok());
+}
+
+#[test]
+fn octets_that_are_no_text_are_named_by_their_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut octets = format!("{HEAD}\n{}", entry(1, 100).to_line()).into_bytes();
+    octets.extend(b"\xff\n");
+    std::fs::write(dir.path().join(FILE), octets).unwrap();
+    assert!(matches!(open(&dir), Err(JournalError::Broken { line: 3, .. })));
 }
 
 proptest::proptest! {

@@ -41,10 +41,8 @@ fn journal(dir: &Path, requests: &[CertifyRequest]) -> Journal {
     Journal::create(dir).unwrap();
     let mut journal = Journal::open(dir, PeriodNumber(0)).unwrap();
     for request in requests {
-        let period = TimePeriod {
-            number: request.period,
-            length: PeriodLength::new(request.length).unwrap(),
-        };
+        let period =
+            TimePeriod { number: request.period, length: PeriodLength::new(request.length).unwrap() };
         let onion = OnionAddress::new(request.onion);
         journal.record(Entry { onion, period, key: request.key, time: NOW }).unwrap();
     }

@@ -1,0 +1,167 @@
+//! What each command does, from the configuration to the answer on standard output; the only place that writes there.
+
+use crate::cli::{Cli, Command, KeyCommand, TokenCommand};
+use crate::config::{self, Config, ConfigError, Depth};
+use crate::error::{Failure, Kind};
+use crate::import;
+use crate::journal::Journal;
+use crate::log::{Level, line};
+use crate::seal::TokenName;
+use crate::serve::{Started, Stopped};
+use crate::token::TokenError;
+use crate::token::pkcs11::{Access, Pkcs11Token, initialise};
+use crate::vault::{Shown, Vault};
+use onionkeep_common::OnionAddress;
+use std::io::Write;
+use std::path::Path;
+use std::process::ExitCode;
+
+/// Runs a command line.
+///
+/// # Errors
+/// [`Failure`] with its exit code.
+pub fn run(cli: &Cli) -> Result<ExitCode, Failure> {
+    match &cli.command {
+        Command::CheckConfig => check_config(&cli.config),
+        Command::Token(TokenCommand::Init { erase }) => token_init(&cli.config, erase.as_deref()),
+        Command::Key(KeyCommand::New) => key_new(&cli.config),
+        Command::Key(KeyCommand::Import { file, hostname }) => {
+            key_import(&cli.config, file, hostname.as_deref())
+        }
+        Command::Key(KeyCommand::Show) => key_show(&cli.config),
+        Command::Serve { new_journal } => serve(&cli.config, *new_journal),
+    }
+}
+
+/// Writes the answer.
+fn answer(text: &str) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes())
+        .and_then(|()| out.flush())
+        .map_err(|error| Failure::new(Kind::Internal, format!("cannot write the answer: {error}"), ""))
+}
+
+/// `check-config`: the problems are the answer.
+fn check_config(path: &Path) -> Result<ExitCode, Failure> {
+    match Config::load(path, Depth::World) {
+        Ok(config) => {
+            let (onions, token) = (config.grants.len(), &config.token.label);
+            answer(&format!("{}: good; token {token:?}, {onions} onion(s)\n", path.display()))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(ConfigError::Problems { path, problems }) => {
+            answer(&config::listed(&path, &problems.0))?;
+            Ok(ExitCode::from(Kind::Usage.code()))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// `token init`.
+fn token_init(path: &Path, erase: Option<&str>) -> Result<ExitCode, Failure> {
+    let config = Config::load(path, Depth::Text)?;
+    let token = &config.token;
+    let so_source = token.so_pin.as_ref().ok_or(ConfigError::Missing("so_pin in [token]"))?;
+    let so_pin = so_source.read("new PIN of the security officer").map_err(TokenError::Pin)?;
+    let pin = token.pin.read("new PIN of the token").map_err(TokenError::Pin)?;
+    let made = initialise(&token.module, &token.label, token.serial.as_deref(), erase, &so_pin, &pin)?;
+    let TokenName { label, serial } = &made.name;
+    line(Level::Info, "token-initialised", &[("label", label), ("serial", serial)]);
+    answer(&format!(
+        "The token {label:?} is ready. Its serial number for [token] in {}:\n\nserial = \"{serial}\"\n",
+        path.display()
+    ))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Opens the configured token and reads what is sealed to it.
+fn open_vault(config: &Config, access: Access) -> Result<Vault<Pkcs11Token>, Failure> {
+    let name = TokenName { label: config.token.label.clone(), serial: config.serial()?.to_owned() };
+    let pin = config.token.pin.read("PIN of the token").map_err(TokenError::Pin)?;
+    let token = Pkcs11Token::open(&config.token.module, name, pin, access)?;
+    Ok(Vault::open(token, &config.state_dir)?)
+}
+
+/// `key new`.
+fn key_new(path: &Path) -> Result<ExitCode, Failure> {
+    let config = Config::load(path, Depth::Text)?;
+    let mut vault = open_vault(&config, Access::Write)?;
+    ensure_journal(&config)?;
+    let onion = vault.generate()?;
+    kept(onion, "key-made")
+}
+
+/// `key import`.
+fn key_import(path: &Path, file: &Path, hostname: Option<&Path>) -> Result<ExitCode, Failure> {
+    let config = Config::load(path, Depth::Text)?;
+    let mut vault = open_vault(&config, Access::Write)?;
+    ensure_journal(&config)?;
+    let key = import::read(file, hostname)?;
+    let onion = vault.keep(&key)?;
+    drop(key);
+    kept(onion, "key-imported")
+}
+
+/// Makes the journal with the first key.
+fn ensure_journal(config: &Config) -> Result<(), Failure> {
+    if !Journal::exists(&config.state_dir) {
+        Journal::create(&config.state_dir)?;
+        line(Level::Info, "journal-created", &[("state-dir", &config.state_dir.display())]);
+    }
+    Ok(())
+}
+
+/// Says which onion is on the token now, and what to configure.
+fn kept(onion: OnionAddress, event: &str) -> Result<ExitCode, Failure> {
+    line(Level::Info, event, &[("onion", &onion.redacted())]);
+    answer(&format!(
+        "{onion}\n\nFor the signer's configuration:\n\n[[onion]]\naddress = \"{onion}\"\n\
+         user    = \"onionkeep-publisher\"\n"
+    ))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `key show`: exit code 4 if anything does not verify.
+fn key_show(path: &Path) -> Result<ExitCode, Failure> {
+    let config = Config::load(path, Depth::Text)?;
+    let mut vault = open_vault(&config, Access::Read)?;
+    if vault.is_empty() {
+        answer("no onions on this token\n")?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let root = vault.check_root();
+    let (shown, mut good) = (vault.show(), root.is_ok() && vault.unreadable().is_empty());
+    let mut text = match &root {
+        Ok(()) => {
+            "root key: sensitive, not extractable, made on the token; its value is refused\n".to_owned()
+        }
+        Err(error) => format!("root key: NOT GOOD: {error}\n"),
+    };
+    for key in &shown {
+        good &= key.opens.is_ok();
+        text.push_str(&row(key));
+    }
+    for (place, why) in vault.unreadable() {
+        text.push_str(&format!("an object on {place}: NOT GOOD: {why}\n"));
+    }
+    answer(&text)?;
+    Ok(if good { ExitCode::SUCCESS } else { ExitCode::from(Kind::Verification.code()) })
+}
+
+/// One line of the table: address, seal kind, place, whether it opens.
+fn row(key: &Shown) -> String {
+    let Shown { onion, kind, place, opens } = key;
+    match opens {
+        Ok(()) => format!("{onion}  {kind}  on {place}  opens, key is that of the address\n"),
+        Err(error) => format!("{onion}  {kind}  on {place}  NOT GOOD: {error}\n"),
+    }
+}
+
+/// `serve`.
+fn serve(path: &Path, new_journal: bool) -> Result<ExitCode, Failure> {
+    let config = Config::load(path, Depth::Text)?;
+    match Started::new(config, new_journal)?.harden()?.listen()?.run()? {
+        Stopped::Asked => Ok(ExitCode::SUCCESS),
+        Stopped::Interrupted => Ok(ExitCode::from(130)),
+    }
+}

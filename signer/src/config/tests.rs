@@ -1,0 +1,99 @@
+//! Configurations that are good, and every way to be wrong at once.
+
+use super::*;
+
+/// A configuration with all that is required.
+const SMALL: &str = "state_dir = \"/var/lib/x\"\nsocket = \"/run/x.sock\"\n[token]\nmodule = \"/usr/lib/m.so\"\n\
+label = \"onionkeep\"\npin = \"prompt\"\n";
+/// Some address.
+const ADDRESS: &str = "aoqqpp7tzyil4hlq3umoos6atft6jvrqtosq2xy53sdgiesvgg4bqead.onion";
+
+fn lines(text: &str) -> Vec<String> {
+    Config::parse(text, Depth::Text).unwrap_err().0.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn small_configuration_has_the_documented_defaults() {
+    let config = Config::parse(SMALL, Depth::Text).unwrap();
+    assert_eq!((config.socket_mode, config.socket_group), (0o660, None));
+    assert_eq!(config.periods, PeriodRule::PUBLIC);
+    assert_eq!(config.memory_lock, MemoryLock::Required);
+    assert!(matches!(config.serial(), Err(ConfigError::Missing(_))));
+}
+
+#[test]
+fn full_configuration_is_read() {
+    let text = format!(
+        "socket_mode = \"0600\"\nsocket_group = \"root\"\nmemory_lock = \"if-possible\"\n{SMALL}serial = \"1a2b\"\n\
+         so_pin = \"credential:so\"\n[[onion]]\naddress = \"{ADDRESS}\"\nuser = \"root\"\n[[onion]]\n\
+         address = \"{ADDRESS}\"\nuid = 997\n[period]\nlength_minutes = 8\noffset_minutes = 4\n"
+    );
+    let config = Config::parse(&text, Depth::Text).unwrap();
+    assert_eq!((config.socket_mode, config.socket_group), (0o600, Some(0)));
+    assert_eq!(config.memory_lock, MemoryLock::IfPossible);
+    assert_eq!(config.serial().unwrap(), "1a2b");
+    assert_eq!(config.grants.iter().map(|grant| grant.uid).collect::<Vec<_>>(), [0, 997]);
+    assert_eq!((config.periods.length.minutes(), config.periods.offset), (8, Minutes(4)));
+}
+
+#[test]
+fn every_problem_is_found_at_once() {
+    let text = "state_dir = \"relative\"\nsocket = \"/s\"\nsocket_mod = \"0660\"\nsocket_group = \"no such group\"\n\
+                memory_lock = \"maybe\"\n[token]\nmodule = \"/m\"\nlabel = \"\"\npin = \"1234\"\n[[onion]]\n\
+                address = \"abc.onion\"\nuid = 1\nuser = \"root\"\n[period]\nlength_minutes = 0\n";
+    let problems = lines(text);
+    for wanted in [
+        "line 1: state_dir: wanted is a path",
+        "line 3: unknown key `socket_mod` in the top level; did you mean `socket_mode`?",
+        "line 4: socket_group: there is no group",
+        "line 5: memory_lock",
+        "line 8: label",
+        "line 9: pin: wanted is \"file:",
+        "line 11: address: an onion address has 56",
+        "line 13: uid and user",
+        "line 15: length_minutes",
+    ] {
+        assert!(problems.iter().any(|line| line.starts_with(wanted)), "{wanted}: {problems:#?}");
+    }
+    assert_eq!(problems.len(), 9, "{problems:#?}");
+}
+
+#[test]
+fn an_inline_pin_is_not_repeated_in_the_problem() {
+    let problems = lines(&SMALL.replace("prompt", "sesame-opens"));
+    assert!(problems.iter().all(|line| !line.contains("sesame")), "{problems:?}");
+}
+
+#[test]
+fn an_onion_twice_for_one_peer_and_one_without_peer_are_problems() {
+    let onion = format!("[[onion]]\naddress = \"{ADDRESS}\"\n");
+    assert!(lines(&format!("{SMALL}{onion}"))[0].contains("needs uid or user"));
+    let both = format!("{SMALL}{onion}uid = 1\n{onion}uid = 1\n");
+    assert!(lines(&both)[0].contains("already stands here"));
+}
+
+#[test]
+fn modes_that_lock_the_owner_out_are_problems() {
+    for mode in ["066", "888", "01777", "x", ""] {
+        assert!(lines(&format!("socket_mode = \"{mode}\"\n{SMALL}"))[0].contains("octal"), "{mode}");
+    }
+}
+
+#[test]
+fn the_world_is_looked_at_only_when_asked() {
+    let text = SMALL.replace("prompt", "file:/nonexistent/pin");
+    assert!(Config::parse(&text, Depth::Text).is_ok());
+    let problems = Config::parse(&text, Depth::World).unwrap_err().to_string();
+    for wanted in
+        ["line 1: state_dir: there is no", "line 4: module: there is no", "line 6: pin: /nonexistent"]
+    {
+        assert!(problems.contains(wanted), "{wanted}: {problems}");
+    }
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_text_panics(text in "(\\[?\\[?(token|onion|period|socket|pin)\\]?\\]?( = [\"0-9a-z]{0,9})?\n){0,9}") {
+        let _unused = Config::parse(&text, Depth::World);
+    }
+}

@@ -1,0 +1,87 @@
+//! What the process gives up before it serves; the only place that does. Order and reasons: `docs/THREAT-MODEL.md`.
+
+use crate::config::MemoryLock;
+use crate::error::{Explain, Kind};
+use crate::log::{Level, line};
+use rustix::mm::{MlockAllFlags, mlockall};
+use rustix::process::{DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit};
+use rustix::thread::{CapabilitySet, capabilities, set_no_new_privs};
+use std::io;
+
+/// What could not be given up.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub(crate) enum HardenError {
+    /// A call that never fails on a usual Linux.
+    #[error("cannot harden the process: {what}")]
+    Call {
+        /// Which.
+        what: &'static str,
+        /// Why.
+        source: io::Error,
+    },
+    /// Memory cannot be locked.
+    #[error("cannot lock the memory: {0}")]
+    Memory(String),
+}
+
+impl Explain for HardenError {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Call { .. } => Kind::Internal,
+            Self::Memory(_) => Kind::Usage,
+        }
+    }
+
+    fn hint(&self) -> String {
+        let hint = match self {
+            Self::Call { .. } => "run on Linux 5.4 or later",
+            Self::Memory(_) => {
+                "LimitMEMLOCK=infinity in the unit, or ulimit -l unlimited; \
+                 to try things out only: memory_lock = \"if-possible\""
+            }
+        };
+        hint.to_owned()
+    }
+}
+
+/// Not dumpable, no core, memory locked, no new privileges. Threads that start later inherit all of it.
+///
+/// # Errors
+/// [`HardenError`] if one of these cannot be had.
+pub(crate) fn harden(memory_lock: MemoryLock) -> Result<(), HardenError> {
+    let failed = |what| move |error: rustix::io::Errno| HardenError::Call { what, source: error.into() };
+    set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(failed("not dumpable"))?;
+    let nothing = Rlimit { current: Some(0), maximum: Some(0) };
+    setrlimit(Resource::Core, nothing).map_err(failed("no core"))?;
+    lock_memory(memory_lock)?;
+    set_no_new_privs(true).map_err(failed("no new privileges"))
+}
+
+/// Locks what is and what will be in memory, or says that it may be swapped.
+fn lock_memory(wanted: MemoryLock) -> Result<(), HardenError> {
+    match (try_lock(), wanted) {
+        (Ok(()), _) => Ok(()),
+        (Err(why), MemoryLock::Required) => Err(HardenError::Memory(why)),
+        (Err(why), MemoryLock::IfPossible) => {
+            line(Level::Warn, "memory-not-locked", &[("why", &why)]);
+            Ok(())
+        }
+    }
+}
+
+/// Locks pages as they are touched: locking whole mappings would pull all of the module's libraries into memory.
+fn try_lock() -> Result<(), String> {
+    let privileged = capabilities(None).is_ok_and(|sets| sets.effective.contains(CapabilitySet::IPC_LOCK));
+    let limit = getrlimit(Resource::Memlock);
+    // Address space counts against the limit, so with any limit a later thread could fail to start.
+    if let (Some(octets), false) = (limit.maximum, privileged) {
+        return Err(format!("the hard limit RLIMIT_MEMLOCK is {octets} octets, and must be unlimited"));
+    }
+    if !privileged {
+        let unlimited = Rlimit { current: None, maximum: limit.maximum };
+        setrlimit(Resource::Memlock, unlimited).map_err(|error| error.to_string())?;
+    }
+    let flags = MlockAllFlags::CURRENT | MlockAllFlags::FUTURE | MlockAllFlags::ONFAULT;
+    mlockall(flags).map_err(|error| error.to_string())
+}

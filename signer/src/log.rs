@@ -1,0 +1,65 @@
+//! One line per decision on standard error; the only place that writes there.
+
+use crate::clock::{Clock, Iso, SystemClock};
+use std::fmt::{Display, Write as _};
+use std::io::Write as _;
+
+/// How much a line matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    /// What happened, as it should.
+    Info,
+    /// Something the operator should look at.
+    Warn,
+    /// Something failed.
+    Error,
+}
+
+impl Level {
+    /// The word in the line.
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Info => "info",
+            Self::Warn => "warn",
+            Self::Error => "error",
+        }
+    }
+}
+
+/// Writes `time level event key=value ...`. Values with blanks, quotes or control characters are quoted.
+pub fn line(level: Level, event: &str, fields: &[(&str, &dyn Display)]) {
+    let text = format!("{} {} {event}{}\n", Iso(SystemClock.now()), level.word(), pairs(fields));
+    raw(&text);
+}
+
+/// Writes text for the operator to standard error as it is.
+pub fn raw(text: &str) {
+    // A closed standard error must not stop the signer, and there is nowhere else to say so.
+    let _nowhere_to_report = std::io::stderr().lock().write_all(text.as_bytes());
+}
+
+/// The fields of a line, each with a blank in front.
+fn pairs(fields: &[(&str, &dyn Display)]) -> String {
+    let mut text = String::new();
+    for (key, value) in fields {
+        let value = value.to_string();
+        let plain = !value.is_empty() && value.chars().all(|c| c.is_ascii_graphic() && c != '"');
+        // Writing to a String cannot fail.
+        let _infallible =
+            if plain { write!(text, " {key}={value}") } else { write!(text, " {key}={value:?}") };
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_that_could_forge_a_line_are_quoted() {
+        let fields: [(&str, &dyn Display); 3] =
+            [("uid", &997), ("why", &"two words"), ("x", &"a\n2026-01-01T00:00:00Z info fake")];
+        let text = pairs(&fields);
+        assert_eq!(text, " uid=997 why=\"two words\" x=\"a\\n2026-01-01T00:00:00Z info fake\"");
+    }
+}

@@ -1,0 +1,137 @@
+//! Serving, step by step: started, hardened, serving. Each step takes the value that the step before returned.
+
+use crate::clock::{Clock, SystemClock};
+use crate::config::{Config, ConfigError};
+use crate::error::{Failure, Kind};
+use crate::gate::Gate;
+use crate::gate::listener::Listener;
+use crate::harden;
+use crate::journal::Journal;
+use crate::log::{Level, line};
+use crate::policy::{Grant, Policy};
+use crate::seal::TokenName;
+use crate::token::TokenError;
+use crate::token::pkcs11::{Access, Pkcs11Token};
+use crate::vault::Vault;
+use crate::vault::thread::VaultThread;
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::SignalFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long the token may take for one certificate.
+const TOKEN_PATIENCE: Duration = Duration::from_secs(5);
+
+/// The token is open, every configured onion was unsealed once, the journal is read. Not yet hardened.
+pub struct Started {
+    /// The configuration.
+    config: Config,
+    /// The vault.
+    vault: Vault<Pkcs11Token>,
+    /// The journal.
+    journal: Journal,
+    /// Readable once the signer is asked to stop.
+    stop: SignalFd,
+}
+
+/// The process has given up what it does not need. Only this can listen.
+pub struct Hardened(Started);
+
+/// The socket listens.
+pub struct Serving {
+    /// Answers.
+    gate: Arc<Gate>,
+    /// The socket.
+    listener: Listener,
+    /// Readable once the signer is asked to stop.
+    stop: SignalFd,
+}
+
+/// How serving ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stopped {
+    /// By SIGTERM, as a service manager does.
+    Asked,
+    /// By SIGINT, from the keyboard.
+    Interrupted,
+}
+
+impl Started {
+    /// Reads the PIN, opens the token, checks root key and onions, reads the journal.
+    ///
+    /// # Errors
+    /// [`Failure`] of whatever comes first; nothing is changed by then.
+    pub fn new(config: Config, new_journal: bool) -> Result<Self, Failure> {
+        if config.grants.is_empty() {
+            return Err(ConfigError::Missing("[[onion]]").into());
+        }
+        let name = TokenName { label: config.token.label.clone(), serial: config.serial()?.to_owned() };
+        if new_journal {
+            Journal::create(&config.state_dir)?;
+            line(Level::Warn, "journal-created", &[("state-dir", &config.state_dir.display())]);
+        }
+        let journal = Journal::open(&config.state_dir, config.periods.number_at(SystemClock.now()))?;
+        let pin = config.token.pin.read("PIN of the token").map_err(TokenError::Pin)?;
+        // Before any thread exists, so that all threads inherit it.
+        let stop = stop_signals()?;
+        let token = Pkcs11Token::open(&config.token.module, name, pin, Access::Read)?;
+        let mut vault = Vault::open(token, &config.state_dir)?;
+        vault.check_root()?;
+        for Grant { onion, uid } in &config.grants {
+            vault.check(*onion)?;
+            line(Level::Info, "onion-ready", &[("onion", &onion.redacted()), ("uid", uid)]);
+        }
+        Ok(Self { config, vault, journal, stop })
+    }
+
+    /// Gives up what serving does not need.
+    ///
+    /// # Errors
+    /// [`Failure`] if something cannot be given up.
+    pub fn harden(self) -> Result<Hardened, Failure> {
+        harden::harden(self.config.memory_lock)?;
+        Ok(Hardened(self))
+    }
+}
+
+impl Hardened {
+    /// Moves the vault into its thread and listens.
+    ///
+    /// # Errors
+    /// [`Failure`] if the socket cannot be had.
+    pub fn listen(self) -> Result<Serving, Failure> {
+        let Started { config, vault, journal, stop } = self.0;
+        let vault = VaultThread::start(vault, TOKEN_PATIENCE)
+            .map_err(|error| Failure::new(Kind::Internal, format!("cannot start a thread: {error}"), ""))?;
+        let policy = Policy { grants: config.grants, periods: config.periods };
+        let gate = Gate::new(policy, journal, Box::new(vault), Box::new(SystemClock));
+        let listener = Listener::bind(&config.socket, config.socket_mode, config.socket_group)?;
+        line(Level::Info, "listening", &[("socket", &config.socket.display())]);
+        Ok(Serving { gate: Arc::new(gate), listener, stop })
+    }
+}
+
+impl Serving {
+    /// Serves until SIGTERM or SIGINT; then removes the socket.
+    ///
+    /// # Errors
+    /// [`Failure`] if the system does not let it wait for peers.
+    pub fn run(mut self) -> Result<Stopped, Failure> {
+        self.listener
+            .serve(&self.gate, &self.stop)
+            .map_err(|error| Failure::new(Kind::Internal, format!("cannot wait for peers: {error}"), ""))?;
+        let signal = self.stop.read_signal().ok().flatten().map(|info| info.ssi_signo);
+        let interrupted = signal.and_then(|number| i32::try_from(number).ok()) == Some(Signal::SIGINT as i32);
+        line(Level::Info, "stopped", &[]);
+        Ok(if interrupted { Stopped::Interrupted } else { Stopped::Asked })
+    }
+}
+
+/// Takes SIGTERM and SIGINT as something to be read instead of an end in the middle of things.
+fn stop_signals() -> Result<SignalFd, Failure> {
+    let mut signals = SigSet::empty();
+    signals.add(Signal::SIGTERM);
+    signals.add(Signal::SIGINT);
+    let taken = signals.thread_block().and_then(|()| SignalFd::new(&signals));
+    taken.map_err(|error| Failure::new(Kind::Internal, format!("cannot take signals: {error}"), ""))
+}

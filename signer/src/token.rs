@@ -1,0 +1,187 @@
+//! What the signer wants of a token: one HMAC key that never leaves it and a place for sealed keys. No token is named here.
+//!
+//! The vault speaks to a token only through [`Token`]; `token/pkcs11.rs` is the one that exists. Everything that crosses
+//! this trait is plain data, so that a token can also live behind another process or be a fake one in tests.
+
+use crate::error::{Explain, Kind};
+use crate::pin::PinError;
+use crate::seal::TokenName;
+use onionkeep_common::OnionAddress;
+use zeroize::Zeroizing;
+
+pub mod pkcs11;
+
+/// A token that is open and logged in.
+pub trait Token: Send {
+    /// Its label and serial number.
+    fn name(&self) -> &TokenName;
+
+    /// HMAC-SHA256 of `message` by the root key.
+    ///
+    /// # Errors
+    /// [`TokenError`] if the token is away, or has no root key.
+    fn mac(&mut self, message: &[u8]) -> Result<Zeroizing<[u8; 32]>, TokenError>;
+
+    /// Reads the root key's attributes back and tries to read its value, which must be refused.
+    ///
+    /// # Errors
+    /// [`TokenError::NoRoot`] if there is none, [`TokenError::Exposed`] if it is not guarded as it must be.
+    fn check_root(&mut self) -> Result<(), TokenError>;
+
+    /// Generates the root key on the token, and checks it.
+    ///
+    /// # Errors
+    /// [`TokenError`] if the token cannot, or makes a key that is not guarded.
+    fn create_root(&mut self) -> Result<(), TokenError>;
+
+    /// All sealed keys on the token, as they were stored.
+    ///
+    /// # Errors
+    /// [`TokenError`] if they cannot be read.
+    fn sealed(&mut self) -> Result<Vec<Vec<u8>>, TokenError>;
+
+    /// Stores a sealed key as a private object and reads it back.
+    ///
+    /// # Errors
+    /// [`TokenError::NoDataObjects`] if the token has no such objects: then a file is the place.
+    fn store(&mut self, onion: &OnionAddress, sealed: &[u8]) -> Result<(), TokenError>;
+}
+
+/// What is wrong with a token.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TokenError {
+    /// The module cannot be loaded.
+    #[error("cannot load the PKCS#11 module {module}: {why}")]
+    Module {
+        /// Its path.
+        module: String,
+        /// Why.
+        why: String,
+    },
+    /// No token has the label and serial.
+    #[error("no token has the label {label:?} and serial {serial:?}{others}")]
+    Absent {
+        /// The wanted label.
+        label: String,
+        /// The wanted serial number.
+        serial: String,
+        /// What is there instead, for the operator.
+        others: String,
+    },
+    /// Several tokens have them.
+    #[error("{count} tokens have the label {label:?} and serial {serial:?}; exactly one must")]
+    Ambiguous {
+        /// How many.
+        count: usize,
+        /// The label.
+        label: String,
+        /// The serial number.
+        serial: String,
+    },
+    /// The PIN is wrong.
+    #[error("the token refuses the {0}; it was tried once")]
+    PinIncorrect(&'static str),
+    /// The PIN is locked.
+    #[error("the token has locked the {0}")]
+    PinLocked(&'static str),
+    /// One more wrong PIN locks the token.
+    #[error("the token allows only one more try of the {0}; the signer does not use up the last one")]
+    PinFinalTry(&'static str),
+    /// There is no user PIN.
+    #[error("the token has no user PIN yet")]
+    PinUnset,
+    /// The PIN is too short, too long or expired.
+    #[error("the token does not take the {what}: {why}")]
+    PinUnusable {
+        /// Which PIN.
+        what: &'static str,
+        /// Why.
+        why: String,
+    },
+    /// The PIN could not be read.
+    #[error(transparent)]
+    Pin(#[from] PinError),
+    /// The token does not answer.
+    #[error("the token is away ({why}); next try in {retry_after} s")]
+    Away {
+        /// What it answered last.
+        why: String,
+        /// **Seconds** until it is asked again.
+        retry_after: u32,
+    },
+    /// There is no root key.
+    #[error("the token has no onionkeep root key")]
+    NoRoot,
+    /// There are several root keys.
+    #[error("the token has {0} onionkeep root keys; exactly one must be there")]
+    Roots(usize),
+    /// The root key is not guarded.
+    #[error("the token's root key is not guarded: {0}")]
+    Exposed(String),
+    /// The token has no data objects.
+    #[error("the token cannot store data objects ({0})")]
+    NoDataObjects(String),
+    /// What was stored reads back differently.
+    #[error("the token gives back another object than was stored")]
+    StoredWrong,
+    /// `token init` would destroy something, or has no place.
+    #[error("{0}")]
+    Init(String),
+    /// The token answered something else.
+    #[error("the token failed at {what}: {why}")]
+    Failed {
+        /// What was asked of it.
+        what: &'static str,
+        /// Its answer.
+        why: String,
+    },
+}
+
+impl Explain for TokenError {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Module { .. } | Self::Ambiguous { .. } => Kind::Usage,
+            Self::Absent { .. } | Self::Away { .. } | Self::Failed { .. } => Kind::Away,
+            Self::PinIncorrect(_)
+            | Self::PinLocked(_)
+            | Self::PinFinalTry(_)
+            | Self::PinUnset
+            | Self::PinUnusable { .. }
+            | Self::Pin(_) => Kind::Pin,
+            Self::NoRoot | Self::Roots(_) | Self::Exposed(_) | Self::StoredWrong => Kind::Verification,
+            Self::NoDataObjects(_) => Kind::Internal,
+            Self::Init(_) => Kind::Refused,
+        }
+    }
+
+    fn hint(&self) -> String {
+        let hint = match self {
+            Self::Pin(error) => return error.hint(),
+            Self::Module { .. } => {
+                "check module in [token], and that the package with the module is installed"
+            }
+            Self::Absent { .. } => {
+                "plug the token in; check label and serial in [token], and SOFTHSM2_CONF for SoftHSM"
+            }
+            Self::Ambiguous { .. } => "remove the other token, or give it another label",
+            Self::PinIncorrect(_) => "correct the PIN by hand before the next start; every start is one try",
+            Self::PinLocked(_) => "unlock it with the token's own tool and the security officer's PIN",
+            Self::PinFinalTry(_) => "log in once by hand with the token's own tool, which resets the count",
+            Self::PinUnset => "onionkeep-signer token init, or the token's own tool",
+            Self::PinUnusable { .. } => "choose a PIN of the length that the token wants",
+            Self::Away { .. } | Self::Failed { .. } => {
+                "check that the token is plugged in and answers its own tool"
+            }
+            Self::NoRoot => "onionkeep-signer key new or key import makes it with the first key",
+            Self::Roots(_) => "keep the root key with which the onion keys were sealed, delete the other",
+            Self::Exposed(_) => {
+                "do not use this token; the root key must be made on it, sensitive and not extractable"
+            }
+            Self::StoredWrong => "do not use this token",
+            Self::NoDataObjects(_) => "",
+            Self::Init(_) => "to destroy everything on a token, name its serial: token init --erase SERIAL",
+        };
+        hint.to_owned()
+    }
+}

@@ -1,0 +1,193 @@
+//! The objects on a token: the root key and the sealed keys. The only place with their attributes.
+
+use super::{Live, TokenError, Trouble, answer};
+use cryptoki::mechanism::Mechanism;
+use cryptoki::object::{Attribute, AttributeType, KeyType, ObjectClass, ObjectHandle};
+use cryptoki::session::Session;
+use onionkeep_common::OnionAddress;
+use zeroize::{Zeroize, Zeroizing};
+
+/// Label of the root key.
+const ROOT_LABEL: &[u8] = b"onionkeep root v1";
+/// `CKA_APPLICATION` of the sealed keys.
+const APPLICATION: &[u8] = b"onionkeep";
+/// `CKA_OBJECT_ID` of the sealed keys: DER of 2.25.225881049718325350629562982485887580822 (UUID a9ef1b95-a62d-434b-9641-12578a8c7a96).
+const OBJECT_ID: &[u8] = &[
+    0x06, 0x14, 0x69, 0x82, 0xd3, 0xef, 0x8d, 0xe5, 0xb4, 0xe2, 0xea, 0x8d, 0x97, 0x96, 0xa0, 0xc4, 0xca,
+    0xf8, 0xd4, 0xb1, 0xf5, 0x16,
+];
+/// Octets of the root key.
+const ROOT_LEN: u64 = 32;
+/// Sealed objects are refused above this size.
+const SEALED_MAX: usize = 4096;
+
+/// HMAC-SHA256 of `message` by the root key.
+pub(super) fn mac(live: &mut Live, message: &[u8]) -> Result<Zeroizing<[u8; 32]>, Trouble> {
+    let root = root(live)?;
+    let mac = Zeroizing::new(live.session.sign(&Mechanism::Sha256Hmac, root, message)?);
+    let mac: &[u8; 32] = mac.as_slice().try_into().map_err(|_length| TokenError::Failed {
+        what: "HMAC",
+        why: format!("{} octets instead of 32", mac.len()),
+    })?;
+    Ok(Zeroizing::new(*mac))
+}
+
+/// The one root key; its handle is kept.
+fn root(live: &mut Live) -> Result<ObjectHandle, Trouble> {
+    if let Some(root) = live.root {
+        return Ok(root);
+    }
+    let found = live.session.find_objects(&root_template())?;
+    match found.as_slice() {
+        [one] => {
+            live.root = Some(*one);
+            Ok(*one)
+        }
+        [] => Err(TokenError::NoRoot.into()),
+        many => Err(TokenError::Roots(many.len()).into()),
+    }
+}
+
+/// By what the root key is found.
+fn root_template() -> [Attribute; 4] {
+    [
+        Attribute::Class(ObjectClass::SECRET_KEY),
+        Attribute::KeyType(KeyType::GENERIC_SECRET),
+        Attribute::Token(true),
+        Attribute::Label(ROOT_LABEL.to_vec()),
+    ]
+}
+
+/// Generates the root key: made on the token, signs, and nothing else.
+pub(super) fn create_root(live: &mut Live) -> Result<(), Trouble> {
+    let mut template = root_template().to_vec();
+    template.extend([
+        Attribute::ValueLen(ROOT_LEN.into()),
+        Attribute::Private(true),
+        Attribute::Sensitive(true),
+        Attribute::Extractable(false),
+        Attribute::Modifiable(false),
+        Attribute::Sign(true),
+        Attribute::Verify(false),
+        Attribute::Encrypt(false),
+        Attribute::Decrypt(false),
+        Attribute::Derive(false),
+        Attribute::Wrap(false),
+        Attribute::Unwrap(false),
+    ]);
+    live.root = Some(live.session.generate_key(&Mechanism::GenericSecretKeyGen, &template)?);
+    Ok(())
+}
+
+/// What each attribute of the root key must be; `false` ones may also be missing.
+const ROOT_RULES: [(AttributeType, bool); 13] = [
+    (AttributeType::Token, true),
+    (AttributeType::Private, true),
+    (AttributeType::Sensitive, true),
+    (AttributeType::AlwaysSensitive, true),
+    (AttributeType::Extractable, false),
+    (AttributeType::NeverExtractable, true),
+    (AttributeType::Local, true),
+    (AttributeType::Sign, true),
+    (AttributeType::Encrypt, false),
+    (AttributeType::Decrypt, false),
+    (AttributeType::Derive, false),
+    (AttributeType::Wrap, false),
+    (AttributeType::Unwrap, false),
+];
+
+/// Reads the root key's attributes back and tries to read its value.
+pub(super) fn check_root(live: &mut Live) -> Result<(), Trouble> {
+    let root = root(live)?;
+    let types = ROOT_RULES.map(|(kind, _wanted)| kind);
+    let found = live.session.get_attributes(root, &types)?;
+    for (kind, wanted) in ROOT_RULES {
+        let value = found.iter().find(|attribute| attribute.attribute_type() == kind).and_then(truth);
+        if value.unwrap_or(false) != wanted {
+            let is = value.map_or("missing".to_owned(), |value| value.to_string());
+            return Err(TokenError::Exposed(format!("{kind} is {is}, must be {wanted}")).into());
+        }
+    }
+    value_is_refused(&live.session, root)
+}
+
+/// The truth value of an attribute in [`ROOT_RULES`].
+fn truth(attribute: &Attribute) -> Option<bool> {
+    match attribute {
+        Attribute::Token(value)
+        | Attribute::Private(value)
+        | Attribute::Sensitive(value)
+        | Attribute::AlwaysSensitive(value)
+        | Attribute::Extractable(value)
+        | Attribute::NeverExtractable(value)
+        | Attribute::Local(value)
+        | Attribute::Sign(value)
+        | Attribute::Encrypt(value)
+        | Attribute::Decrypt(value)
+        | Attribute::Derive(value)
+        | Attribute::Wrap(value)
+        | Attribute::Unwrap(value) => Some(*value),
+        _ => None,
+    }
+}
+
+/// Tries to read the value of a key. An answer with the value is the end of it.
+fn value_is_refused(session: &Session, key: ObjectHandle) -> Result<(), Trouble> {
+    let Ok(mut given) = session.get_attributes(key, &[AttributeType::Value]) else { return Ok(()) };
+    let mut exposed = false;
+    for attribute in &mut given {
+        if let Attribute::Value(value) = attribute {
+            exposed |= !value.is_empty();
+            value.zeroize();
+        }
+    }
+    if exposed {
+        return Err(TokenError::Exposed("the token gives its value away".to_owned()).into());
+    }
+    Ok(())
+}
+
+/// The values of all sealed keys.
+pub(super) fn sealed(session: &Session) -> Result<Vec<Vec<u8>>, Trouble> {
+    let template = [
+        Attribute::Class(ObjectClass::DATA),
+        Attribute::Token(true),
+        Attribute::Application(APPLICATION.to_vec()),
+    ];
+    let found = session.find_objects(&template)?;
+    found.into_iter().map(|object| value(session, object)).collect()
+}
+
+/// The value of a data object; one that is too long is cut, and so refused by who reads it.
+fn value(session: &Session, object: ObjectHandle) -> Result<Vec<u8>, Trouble> {
+    let attributes = session.get_attributes(object, &[AttributeType::Value])?;
+    let mut values = attributes
+        .into_iter()
+        .filter_map(|attribute| if let Attribute::Value(value) = attribute { Some(value) } else { None });
+    let mut value = values.next().unwrap_or_default();
+    value.truncate(SEALED_MAX);
+    Ok(value)
+}
+
+/// Stores a sealed key as a private object, and reads it and its attributes back.
+pub(super) fn store(session: &Session, onion: &OnionAddress, sealed: &[u8]) -> Result<(), Trouble> {
+    let template = [
+        Attribute::Class(ObjectClass::DATA),
+        Attribute::Token(true),
+        Attribute::Private(true),
+        Attribute::Modifiable(false),
+        Attribute::Label(format!("onionkeep sealed key {onion}").into_bytes()),
+        Attribute::Application(APPLICATION.to_vec()),
+        Attribute::ObjectId(OBJECT_ID.to_vec()),
+        Attribute::Value(sealed.to_vec()),
+    ];
+    let object = session.create_object(&template).map_err(answer::storing)?;
+    let guards = session.get_attributes(object, &[AttributeType::Token, AttributeType::Private])?;
+    let guarded = guards == [Attribute::Token(true), Attribute::Private(true)];
+    if guarded && value(session, object)? == sealed {
+        return Ok(());
+    }
+    // What is not as it was asked for must not stay; that it may not go either is said by the error below.
+    let _kept = session.destroy_object(object);
+    Err(TokenError::StoredWrong.into())
+}

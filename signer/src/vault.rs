@@ -1,0 +1,368 @@
+//! Owns the token's session and does what needs the secret: unseal, certify, wipe. Speaks typed messages to the gate.
+//!
+//! The gate knows only [`Ask`], [`Answer`] and [`Certifier`]: plain data without secret, handle or pointer, so that the
+//! vault can move into a process of its own.
+
+use crate::error::{Explain, Kind};
+use crate::log::{Level, line};
+use crate::seal::{Kek, SealError, SealKind, SealedKey};
+use crate::token::{Token, TokenError};
+use onionkeep_common::{EncodedCert, IdentityKey, OnionAddress};
+use onionkeep_core::{CertTerms, CoreError, ExpandedKey, Hedge};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use zeroize::Zeroizing;
+
+mod files;
+mod random;
+pub mod thread;
+
+/// What the gate may ask of the vault.
+#[derive(Clone, Copy, Debug)]
+pub enum Ask {
+    /// A certificate for an onion.
+    Certify {
+        /// Whose identity.
+        onion: OnionAddress,
+        /// What it is to say.
+        terms: CertTerms,
+    },
+}
+
+/// What the vault answers.
+#[derive(Clone, Debug)]
+pub enum Answer {
+    /// The certificate, verified by the core.
+    Certificate(EncodedCert),
+    /// The token does not answer; ask again after `retry_after` **seconds**.
+    Away {
+        /// Why, for the log.
+        why: String,
+        /// Seconds.
+        retry_after: u32,
+    },
+    /// Something else failed; asking again is useless.
+    Failed(String),
+}
+
+/// Who answers the gate.
+pub trait Certifier: Send + Sync {
+    /// Answers within a deadline of its own.
+    fn ask(&self, ask: Ask) -> Answer;
+}
+
+/// Why the vault cannot do something.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum VaultError {
+    /// The token.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    /// The sealed key does not open.
+    #[error("the sealed key of {}: {why}", onion.redacted())]
+    Seal {
+        /// Whose key.
+        onion: OnionAddress,
+        /// Why.
+        why: SealError,
+    },
+    /// There is no sealed key for the onion.
+    #[error("neither the token nor the state directory has a sealed key of {}{notes}", onion.redacted())]
+    Unknown {
+        /// Whose key.
+        onion: OnionAddress,
+        /// About objects that could not be read.
+        notes: String,
+    },
+    /// There are two sealed keys for the onion.
+    #[error("there is more than one sealed key of {}: {places}", onion.redacted())]
+    Twice {
+        /// Whose key.
+        onion: OnionAddress,
+        /// Where they are.
+        places: String,
+    },
+    /// The key is already there.
+    #[error("the key of {} is already on this token", .0.redacted())]
+    Known(OnionAddress),
+    /// The core refused.
+    #[error("no certificate for {}: {why}", onion.redacted())]
+    Core {
+        /// Whose key.
+        onion: OnionAddress,
+        /// Why.
+        why: CoreError,
+    },
+    /// A file in the state directory.
+    #[error("cannot use {}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The system has no random octets.
+    #[error("the system gives no random octets")]
+    Random(#[source] io::Error),
+}
+
+impl Explain for VaultError {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Token(error) => error.kind(),
+            Self::Seal { .. } | Self::Unknown { .. } | Self::Twice { .. } => Kind::Verification,
+            Self::Known(_) => Kind::Refused,
+            Self::Core { .. } | Self::Random(_) => Kind::Internal,
+            Self::File { .. } => Kind::Usage,
+        }
+    }
+
+    fn hint(&self) -> String {
+        let hint = match self {
+            Self::Token(error) => return error.hint(),
+            Self::Seal { .. } => {
+                "restore the sealed key from a backup, or import the key again on a fresh token"
+            }
+            Self::Unknown { .. } => "onionkeep-signer key show lists what is there",
+            Self::Twice { .. } => "delete the one that key show says does not open",
+            Self::Known(_) => "nothing needs to be done; key show lists it",
+            Self::Core { .. } | Self::Random(_) => "",
+            Self::File { .. } => "check state_dir, its owner and the free space",
+        };
+        hint.to_owned()
+    }
+}
+
+/// Where a sealed key is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// On the token, as a private object.
+    Token,
+    /// In a file of the state directory.
+    File(PathBuf),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Token => f.write_str("token"),
+            Self::File(path) => write!(f, "{}", path.display()),
+        }
+    }
+}
+
+/// One sealed key and where it is.
+#[derive(Clone, Debug)]
+struct Stored {
+    /// The sealed key.
+    sealed: SealedKey,
+    /// Where it is.
+    place: Place,
+}
+
+/// One line of `key show`.
+#[derive(Debug)]
+pub struct Shown {
+    /// Whose key.
+    pub onion: OnionAddress,
+    /// By which primitive it is sealed.
+    pub kind: SealKind,
+    /// Where it is.
+    pub place: Place,
+    /// Whether it opens and is the onion's key.
+    pub opens: Result<(), VaultError>,
+}
+
+/// A token's session and the sealed keys that were found.
+pub struct Vault<T: Token> {
+    /// The token.
+    token: T,
+    /// What was found, by identity key.
+    keys: BTreeMap<IdentityKey, Vec<Stored>>,
+    /// Objects that are no sealed key of this version.
+    unreadable: Vec<(Place, SealError)>,
+    /// Where files are.
+    state_dir: PathBuf,
+}
+
+impl<T: Token> Vault<T> {
+    /// Reads all sealed keys from the token and the state directory. Nothing is opened yet.
+    ///
+    /// # Errors
+    /// [`VaultError`] if the token or the directory cannot be read.
+    pub fn open(mut token: T, state_dir: &Path) -> Result<Self, VaultError> {
+        let mut found: Vec<_> = token.sealed()?.into_iter().map(|octets| (Place::Token, octets)).collect();
+        for (path, octets) in files::read(state_dir)? {
+            found.push((Place::File(path), octets));
+        }
+        let mut vault =
+            Self { token, keys: BTreeMap::new(), unreadable: Vec::new(), state_dir: state_dir.to_owned() };
+        for (place, octets) in found {
+            match SealedKey::from_octets(&octets) {
+                Ok(sealed) => vault.add(sealed, place),
+                Err(error) => vault.unreadable.push((place, error)),
+            }
+        }
+        Ok(vault)
+    }
+
+    /// Notes a sealed key.
+    fn add(&mut self, sealed: SealedKey, place: Place) {
+        let key = *sealed.onion().identity();
+        self.keys.entry(key).or_default().push(Stored { sealed, place });
+    }
+
+    /// Whether nothing was found at all.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty() && self.unreadable.is_empty()
+    }
+
+    /// Checks the root key's attributes, and that its value is refused.
+    ///
+    /// # Errors
+    /// [`VaultError::Token`] if it is missing or not guarded.
+    pub fn check_root(&mut self) -> Result<(), VaultError> {
+        Ok(self.token.check_root()?)
+    }
+
+    /// Opens the seal of one onion once, to see that it opens.
+    ///
+    /// # Errors
+    /// [`VaultError`] if it is missing, there twice, or does not open.
+    pub fn check(&mut self, onion: OnionAddress) -> Result<(), VaultError> {
+        self.unseal(onion).map(drop)
+    }
+
+    /// Unseals, certifies, wipes.
+    ///
+    /// # Errors
+    /// [`VaultError`] if the token is away or the seal does not open.
+    pub fn certify(&mut self, onion: OnionAddress, terms: &CertTerms) -> Result<EncodedCert, VaultError> {
+        let hedge = Hedge::new(random::octets()?);
+        let key = self.unseal(onion)?;
+        key.certify(terms, &hedge).map_err(|why| VaultError::Core { onion, why })
+    }
+
+    /// The key of an onion; checked to be its key. It lives as short as the caller lets it.
+    fn unseal(&mut self, onion: OnionAddress) -> Result<ExpandedKey, VaultError> {
+        let stored = match self.keys.get(onion.identity()).map(Vec::as_slice) {
+            Some([one]) => one.clone(),
+            Some([]) | None => return Err(VaultError::Unknown { onion, notes: self.notes() }),
+            Some(many) => {
+                let places: Vec<_> = many.iter().map(|stored| stored.place.to_string()).collect();
+                return Err(VaultError::Twice { onion, places: places.join(", ") });
+            }
+        };
+        self.open_seal(&stored.sealed)
+    }
+
+    /// Has the token derive the KEK, and opens one seal.
+    fn open_seal(&mut self, sealed: &SealedKey) -> Result<ExpandedKey, VaultError> {
+        let onion = sealed.onion();
+        let kek = self.kek(onion.identity(), sealed.salt())?;
+        sealed.open(&kek, self.token.name()).map_err(|why| VaultError::Seal { onion, why })
+    }
+
+    /// The KEK of one onion and salt.
+    fn kek(&mut self, onion: &IdentityKey, salt: &[u8; 32]) -> Result<Kek, VaultError> {
+        Ok(Kek::new(self.token.mac(&SealedKey::derivation(onion, salt))?))
+    }
+
+    /// About objects that could not be read, for an error.
+    fn notes(&self) -> String {
+        let notes = self.unreadable.iter().map(|(place, why)| format!("; one on {place}: {why}"));
+        notes.collect()
+    }
+
+    /// Makes a new identity, seals and stores it.
+    ///
+    /// # Errors
+    /// [`VaultError`] if the token cannot seal or store.
+    pub fn generate(&mut self) -> Result<OnionAddress, VaultError> {
+        let seed: Zeroizing<[u8; 32]> = random::octets()?;
+        let key =
+            ExpandedKey::from_seed(&seed).map_err(|_never| VaultError::Random(io::Error::other("seed")))?;
+        self.keep(&key)
+    }
+
+    /// Seals and stores a key; makes the root key first if the token has none.
+    ///
+    /// # Errors
+    /// [`VaultError::Known`] if it is there already; [`VaultError`] if the token cannot seal or store.
+    pub fn keep(&mut self, key: &ExpandedKey) -> Result<OnionAddress, VaultError> {
+        let onion = OnionAddress::new(*key.public());
+        if self.keys.contains_key(onion.identity()) {
+            return Err(VaultError::Known(onion));
+        }
+        self.ensure_root()?;
+        let salt = *random::octets()?;
+        let kek = self.kek(onion.identity(), &salt)?;
+        let sealed = SealedKey::seal(key, &kek, salt, self.token.name())
+            .map_err(|why| VaultError::Seal { onion, why })?;
+        self.open_seal(&sealed)?;
+        let place = self.store(onion, &sealed)?;
+        self.add(sealed, place);
+        Ok(onion)
+    }
+
+    /// Checks the root key, or makes it on a token that has neither root nor sealed keys.
+    fn ensure_root(&mut self) -> Result<(), VaultError> {
+        match self.token.check_root() {
+            Err(TokenError::NoRoot) if self.is_empty() => Ok(self.token.create_root()?),
+            // Sealed keys without their root: a second root would hide that they are lost.
+            result => Ok(result?),
+        }
+    }
+
+    /// Stores a sealed key on the token, or in a file if the token has no place for it.
+    fn store(&mut self, onion: OnionAddress, sealed: &SealedKey) -> Result<Place, VaultError> {
+        let octets = sealed.to_octets();
+        match self.token.store(&onion, &octets) {
+            Ok(()) => Ok(Place::Token),
+            Err(TokenError::NoDataObjects(why)) => {
+                let path = files::write(&self.state_dir, &onion, &octets)?;
+                let shown = path.display();
+                line(Level::Warn, "sealed-key-in-file", &[("file", &shown), ("why", &why)]);
+                Ok(Place::File(path))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Every sealed key, each opened once to see whether it opens.
+    pub fn show(&mut self) -> Vec<Shown> {
+        let all: Vec<Stored> = self.keys.values().flatten().cloned().collect();
+        let show = |stored: Stored| Shown {
+            onion: stored.sealed.onion(),
+            kind: stored.sealed.kind(),
+            opens: self.open_seal(&stored.sealed).map(drop),
+            place: stored.place,
+        };
+        all.into_iter().map(show).collect()
+    }
+
+    /// Objects that are no sealed key, with their place.
+    #[must_use]
+    pub fn unreadable(&self) -> &[(Place, SealError)] {
+        &self.unreadable
+    }
+
+    /// Answers the gate.
+    pub fn answer(&mut self, ask: &Ask) -> Answer {
+        let Ask::Certify { onion, terms } = ask;
+        match self.certify(*onion, terms) {
+            Ok(cert) => Answer::Certificate(cert),
+            Err(VaultError::Token(TokenError::Away { why, retry_after })) => {
+                Answer::Away { why, retry_after }
+            }
+            Err(VaultError::Token(error)) => Answer::Away { why: error.to_string(), retry_after: 30 },
+            Err(error) => Answer::Failed(error.to_string()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
