@@ -179,4 +179,4 @@ fn rank(secret: &[u8; 32], point: &IntroPoint) -> [u8; 32] {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -1,5 +1,141 @@
-//! Tests of the configuration.
+//! Tests of the configuration, and the sample that other tests change.
+
+use super::*;
+
+/// A frontend.
 pub(crate) const A: &str = "25njqamcweflpvkl73j4szahhihoc4xt3ktcgjnpaingr5yhkenl5sid.onion";
+/// A backend.
 pub(crate) const B: &str = "paozpdhgz2okvc6kgbxvh2bnfsmt4xergrtcl4obkhopyvwxkpjzvoad.onion";
+/// Another backend.
 pub(crate) const C: &str = "aoqqpp7tzyil4hlq3umoos6atft6jvrqtosq2xy53sdgiesvgg4bqead.onion";
-pub(crate) const D: &str = "btojiu7nu5y5iwut64eufevogqdw4wmqzugnoluw232r4t3ecsfv37ad.onion";
+/// Another frontend.
+pub(crate) const D: &str = "l3izvqplbgaftzbw6ufk2vwc7emlnrn6gysou7lmgmm55hxzjcu4xlid.onion";
+/// A good configuration with one frontend and two backends.
+pub(crate) const SAMPLE: &str = r#"state_dir = "/var/lib/onionkeep-publisher"
+status_socket = "/run/onionkeep-publisher/status.sock"
+[tor]
+control = "unix:/run/tor/control"
+socks = "127.0.0.1:9050"
+[[service]]
+address = "25njqamcweflpvkl73j4szahhihoc4xt3ktcgjnpaingr5yhkenl5sid.onion"
+signer = "/run/onionkeep-signer/signer.sock"
+probe_port = 80
+[[service.backend]]
+name = "b1"
+address = "paozpdhgz2okvc6kgbxvh2bnfsmt4xergrtcl4obkhopyvwxkpjzvoad.onion"
+[[service.backend]]
+name = "b2"
+address = "aoqqpp7tzyil4hlq3umoos6atft6jvrqtosq2xy53sdgiesvgg4bqead.onion"
+"#;
+
+/// The problems of the sample after one replacement.
+fn problems(from: &str, to: &str) -> Vec<String> {
+    assert!(SAMPLE.contains(from), "{from}");
+    let problems = Config::parse(&SAMPLE.replacen(from, to, 1)).unwrap_err();
+    problems.0.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn sample_means_what_it_says() {
+    let config = Config::parse(SAMPLE).unwrap();
+    assert_eq!(config.state_dir, Path::new("/var/lib/onionkeep-publisher"));
+    assert_eq!(config.tor.control.to_string(), "unix:/run/tor/control");
+    assert!(!config.tor.allow_plain_cookie);
+    let [service] = config.services.as_slice() else { panic!("one service") };
+    assert_eq!(service.address.to_string(), A);
+    assert_eq!(service.max_intro_points, 20);
+    assert_eq!(service.probing, Some(Probing { port: 80, interval: 60 }));
+    let names: Vec<_> = service.backends.iter().map(|backend| (backend.name.as_str(), backend.address.to_string())).collect();
+    assert_eq!(names, [("b1", B.to_owned()), ("b2", C.to_owned())]);
+}
+
+#[test]
+fn frontend_as_its_own_backend_is_refused_at_its_line() {
+    assert_eq!(problems(B, A), ["line 12: address: this is a frontend, which cannot be a backend"]);
+}
+
+#[test]
+fn same_backend_twice_is_refused() {
+    assert_eq!(problems(C, B), ["line 15: address: the same as that of backend \"b1\""]);
+    assert_eq!(problems("\"b2\"", "\"b1\""), ["line 14: name: another backend of this service has this name"]);
+}
+
+#[test]
+fn same_frontend_twice_is_refused() {
+    let second = SAMPLE.split_once("[[service]]").unwrap().1;
+    let text = format!("{SAMPLE}[[service]]{second}");
+    let problems = Config::parse(&text).unwrap_err();
+    assert_eq!(problems.to_string(), "line 17: address: this frontend has a [[service]] already");
+}
+
+#[test]
+fn mistyped_address_and_torsion_are_refused() {
+    let mistyped = problems("paozp", "qaozp");
+    assert!(mistyped[0].contains("line 12: address:") && mistyped[0].contains("checksum"), "{mistyped:?}");
+    let torsion = problems(B, "aeaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaahmjqd.onion");
+    assert!(torsion[0].contains("prime-order") || torsion[0].contains("not usable"), "{torsion:?}");
+}
+
+#[test]
+fn counts_and_ranges_are_checked() {
+    let backends = SAMPLE.split_once("[[service.backend]]").unwrap().1;
+    assert!(problems(&format!("[[service.backend]]{backends}"), "")[0].contains("wanted are 1 to 100"));
+    assert!(problems("probe_port = 80", "max_intro_points = 21")[0].contains("from 1 to 20"));
+    assert!(problems("probe_port = 80", "max_intro_points = 0")[0].contains("from 1 to 20"));
+    assert!(problems("probe_port = 80", "probe_port = 65536")[0].contains("65535"));
+    assert!(problems("probe_port = 80", "probe_interval_seconds = 9")[0].contains("without probe_port"));
+    assert!(problems("socks = \"127.0.0.1:9050\"", "")[0].contains("set socks in [tor]"));
+    assert!(problems("\"b1\"", "\"b 1\"")[0].contains("name: wanted are"));
+}
+
+#[test]
+fn relative_paths_and_inline_passwords_are_refused() {
+    assert!(problems("\"/var/lib", "\"var/lib")[0].contains("state_dir: wanted is an absolute path"));
+    assert!(problems("[tor]", "[tor]\npassword = \"secret\"")[0].contains("file:/absolute/path"));
+    assert!(problems("unix:/run/tor/control", "localhost:9051")[0].contains("line 4: control:"));
+}
+
+#[test]
+fn every_problem_is_found_in_one_run() {
+    let text = SAMPLE
+        .replace("state_dir", "statedir")
+        .replace("probe_port = 80", "probe_prot = 80")
+        .replace(B, A)
+        .replace("\"b2\"", "\"\"");
+    let problems = Config::parse(&text).unwrap_err().to_string();
+    for wanted in [
+        "line 1: unknown key `statedir` in the top level; did you mean `state_dir`?",
+        "line 1: state_dir is missing",
+        "line 9: unknown key `probe_prot` in [[service]]; did you mean `probe_port`?",
+        "line 12: address: this is a frontend",
+        "line 14: name: wanted are",
+    ] {
+        assert!(problems.contains(wanted), "{wanted} in {problems}");
+    }
+}
+
+#[test]
+fn password_file_is_one_line_that_others_cannot_read() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("password");
+    let with = |content: &str, mode: u32| {
+        std::fs::write(&path, content).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+        read_password(&path)
+    };
+    assert!(with("secret\n", 0o640).is_ok());
+    assert!(matches!(with("secret\n", 0o644), Err(ConfigError::Password { .. })));
+    assert!(matches!(with("\n", 0o600), Err(ConfigError::Password { .. })));
+    assert!(matches!(with("a\nb\n", 0o600), Err(ConfigError::Password { .. })));
+    assert!(matches!(read_password(&dir.path().join("none")), Err(ConfigError::Password { .. })));
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_text_panics(at in 0..SAMPLE.len(), with in "[\\[\\]=\"a-z0-9\\n]{0,6}") {
+        let mut text = SAMPLE.to_owned();
+        text.replace_range(at..(at + with.len() / 2).min(text.len()), &with);
+        drop(Config::parse(&text));
+    }
+}

@@ -250,6 +250,8 @@ impl Frontend {
             Observation::Same => {}
             Observation::Replayed => self.line(line.with("refused", "older-than-known")).write(),
         }
+        // First the choice: the last backend's answer may start the first upload.
+        self.choose(hands);
         if first {
             self.set_problem(at, None);
             self.feed(Event::Fetched(at, verdict), hands);
@@ -257,7 +259,6 @@ impl Frontend {
         if observation == Observation::New && health == Health::Down {
             self.feed(Event::ProbeSoon(at), hands);
         }
-        self.choose(hands);
     }
 
     /// If all HSDirs have answered and none had a good descriptor, that is news too.

@@ -1,1 +1,427 @@
-//! Tests.
+//! Tests of the schedule: single rules here, a year of them in `year`.
+
+use super::*;
+use crate::consensus::Srv;
+use onionkeep_common::{PeriodLength, PeriodNumber};
+
+mod year;
+
+/// Dice that repeat.
+pub(crate) struct TestDice(pub(crate) u64);
+
+impl Dice for TestDice {
+    fn pick(&mut self, range: std::ops::RangeInclusive<u64>) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        range.start() + self.0 % (range.end() - range.start() + 1)
+    }
+}
+
+/// Noon of some day.
+const NOON: UnixTime = UnixTime(1_800_014_400);
+/// When the tests start: an hour has just begun, so a certificate stays fresh for most of it.
+const START: UnixTime = NOON.plus(100);
+
+fn period(number: u64) -> TimePeriod {
+    TimePeriod { number: PeriodNumber(number), length: PeriodLength::DAY }
+}
+
+fn hsdir(number: u8) -> Fingerprint {
+    Fingerprint([number; 20])
+}
+
+fn desc_plan(number: u64, hsdirs: &[u8]) -> DescPlan {
+    let role = Role { period: period(number), srv: Srv([0; 32]), run_start: NOON.minus(43_200) };
+    DescPlan { role, hsdirs: hsdirs.iter().map(|number| hsdir(*number)).collect() }
+}
+
+/// A consensus whose descriptors are of periods `first` and the one after, the second being fetched.
+fn plan(first: u64, valid_after: UnixTime, hsdirs: &[u8]) -> Event {
+    Event::Network(Box::new(Plan {
+        valid_after,
+        live_from: valid_after.minus(86_400),
+        live_until: valid_after.plus(3 * 3600 + 86_400),
+        first: desc_plan(first, hsdirs),
+        second: desc_plan(first + 1, hsdirs),
+        fetch_period: period(first + 1),
+    }))
+}
+
+/// A machine with its dice and its time.
+struct Bench {
+    machine: Machine,
+    dice: TestDice,
+    now: UnixTime,
+}
+
+impl Bench {
+    fn new(backends: usize) -> Self {
+        Self::probing(backends, None)
+    }
+
+    fn probing(backends: usize, every: Option<u64>) -> Self {
+        Self { machine: Machine::new(NOON, backends, every), dice: TestDice(7), now: START }
+    }
+
+    fn feed(&mut self, event: Event) -> Vec<Action> {
+        self.machine.handle(self.now, event, &mut self.dice)
+    }
+
+    fn after(&mut self, seconds: u64) -> Vec<Action> {
+        self.now = self.now.plus(seconds);
+        self.feed(Event::Tick)
+    }
+
+    /// Answers what the machine asks for, with everything going well, until it asks for nothing more; gives the uploads.
+    fn settle(&mut self, mut actions: Vec<Action>) -> Vec<(u64, Why, usize)> {
+        let mut uploads = Vec::new();
+        while !actions.is_empty() {
+            let mut next = Vec::new();
+            for action in actions {
+                match action {
+                    Action::Fetch { backend, .. } => next.extend(self.feed(Event::Fetched(backend, Verdict::Good))),
+                    Action::Probe { backend } => next.extend(self.feed(Event::Probed(backend, true))),
+                    Action::LearnCounter { period } => next.extend(self.feed(Event::CounterLearned(period))),
+                    Action::Certify { period } => {
+                        let expires = ExpirationHours::of_desc_signing_cert(self.now);
+                        next.extend(self.feed(Event::Certified(period, expires)));
+                    }
+                    Action::Upload { period, number, hsdirs, why } => {
+                        uploads.push((period.number.0, why, hsdirs.len()));
+                        for hsdir in hsdirs {
+                            next.extend(self.feed(Event::Uploaded { period, hsdir, number, stored: Stored::Yes }));
+                        }
+                    }
+                    Action::Begin { .. } | Action::End { .. } => {}
+                }
+            }
+            actions = next;
+        }
+        uploads
+    }
+
+    /// A machine that has uploaded both descriptors.
+    fn running() -> Self {
+        Self::new(2).started()
+    }
+
+    fn started(self) -> Self {
+        let mut bench = self;
+        bench.feed(Event::TorUp);
+        let actions = bench.feed(plan(10, NOON, &[1, 2, 3]));
+        bench.settle(actions);
+        let actions = bench.feed(Event::Points(Some(Digest([1; 32]))));
+        let uploads = bench.settle(actions);
+        assert_eq!(uploads, [(10, Why::First, 3), (11, Why::First, 3)]);
+        bench
+    }
+}
+
+#[test]
+fn nothing_is_asked_before_tor_and_a_consensus_are_there() {
+    let mut bench = Bench::new(2);
+    assert_eq!(bench.feed(Event::Tick), []);
+    assert_eq!(bench.feed(Event::TorUp), []);
+    let actions = bench.feed(plan(10, NOON, &[1]));
+    assert!(actions.contains(&Action::Fetch { backend: 1, wide: false }));
+    assert!(actions.contains(&Action::Begin { period: period(10) }));
+    assert!(actions.contains(&Action::Certify { period: period(11) }), "asked for before there is anything to list");
+    assert!(actions.contains(&Action::LearnCounter { period: period(11) }), "the fetched period's counters");
+    assert!(!actions.contains(&Action::LearnCounter { period: period(10) }), "the other's cannot be asked for");
+}
+
+#[test]
+fn first_upload_waits_shortly_for_the_other_backends() {
+    let mut bench = Bench::new(2);
+    bench.feed(Event::TorUp);
+    let actions: Vec<_> = bench.feed(plan(10, NOON, &[1, 2]));
+    let answered = actions.into_iter().filter(|action| *action != Action::Fetch { backend: 1, wide: false });
+    let answered = answered.collect();
+    assert_eq!(bench.settle(answered), []);
+    let actions = bench.feed(Event::Points(Some(Digest([1; 32]))));
+    assert_eq!(bench.settle(actions), []);
+    assert!(bench.machine.wake(bench.now) <= bench.now.plus(2));
+    let actions = bench.after(2);
+    assert_eq!(bench.settle(actions).len(), 2);
+}
+
+#[test]
+fn changes_close_together_give_one_upload() {
+    let mut bench = Bench::running();
+    for digest in 2..5 {
+        bench.now = bench.now.plus(1);
+        let actions = bench.feed(Event::Points(Some(Digest([digest; 32]))));
+        assert_eq!(bench.settle(actions), []);
+    }
+    let actions = bench.after(3);
+    assert_eq!(bench.settle(actions), [(10, Why::Points, 3), (11, Why::Points, 3)]);
+    let actions = bench.after(60);
+    assert_eq!(bench.settle(actions), []);
+}
+
+#[test]
+fn endless_changes_do_not_put_off_an_upload() {
+    let mut bench = Bench::running();
+    let mut uploads = 0;
+    for digest in 2..40 {
+        bench.now = bench.now.plus(1);
+        let actions = bench.feed(Event::Points(Some(Digest([digest; 32]))));
+        uploads += bench.settle(actions).len();
+    }
+    assert!((4..=8).contains(&uploads), "{uploads}");
+}
+
+#[test]
+fn a_point_that_comes_back_in_time_needs_no_other_upload() {
+    let mut bench = Bench::running();
+    let actions = bench.feed(Event::Points(Some(Digest([1; 32]))));
+    assert_eq!(bench.settle(actions), []);
+    let actions = bench.after(30);
+    assert_eq!(bench.settle(actions), []);
+}
+
+#[test]
+fn intervals_are_drawn_for_each_descriptor_from_one_to_two_hours() {
+    let mut seen = Vec::new();
+    for seed in 1..40 {
+        let mut bench = Bench::running();
+        bench.dice = TestDice(seed * 977);
+        let actions = bench.feed(Event::Points(Some(Digest([2; 32]))));
+        bench.settle(actions);
+        let actions = bench.after(3);
+        bench.settle(actions);
+        let waits: Vec<_> =
+            bench.machine.descs().iter().map(|desc| desc.next_upload().unwrap().since(bench.now)).collect();
+        assert!(waits.iter().all(|wait| (3600..=7200).contains(wait)), "{waits:?}");
+        assert_ne!(waits[0], waits[1]);
+        seen.extend(waits);
+    }
+    assert!(seen.iter().any(|wait| *wait < 4500) && seen.iter().any(|wait| *wait > 6300), "spread over the range");
+}
+
+#[test]
+fn a_new_hsdir_makes_an_upload_and_a_lost_one_does_not() {
+    let mut bench = Bench::running();
+    let actions = bench.feed(plan(10, NOON.plus(3600), &[1, 2]));
+    assert_eq!(bench.settle(actions), []);
+    let actions = bench.feed(plan(10, NOON.plus(3601), &[1, 2, 9]));
+    assert_eq!(bench.settle(actions), [(10, Why::NewHsDir, 3), (11, Why::NewHsDir, 3)]);
+}
+
+#[test]
+fn rotation_keeps_the_second_descriptor_and_its_clock() {
+    let mut bench = Bench::running();
+    let next = bench.machine.descs()[1].next_upload();
+    let actions = bench.feed(plan(11, NOON.plus(43_200), &[1, 2, 3]));
+    assert!(actions.contains(&Action::Begin { period: period(12) }));
+    assert!(actions.contains(&Action::End { period: period(10) }));
+    assert_eq!(bench.settle(actions), [(12, Why::First, 3)]);
+    assert_eq!(bench.machine.descs()[0].plan().role.period, period(11));
+    assert_eq!(bench.machine.descs()[0].next_upload(), next);
+}
+
+#[test]
+fn an_older_consensus_rotates_nothing_back() {
+    let mut bench = Bench::running();
+    let actions = bench.feed(plan(11, NOON.plus(43_200), &[1, 2, 3]));
+    bench.settle(actions);
+    assert_eq!(bench.feed(plan(10, NOON.plus(36_000), &[1, 2, 3])), []);
+    assert_eq!(bench.machine.descs()[0].plan().role.period, period(11));
+}
+
+#[test]
+fn a_failed_upload_is_tried_again_with_growing_waits() {
+    let mut bench = Bench::running();
+    let actions = bench.feed(Event::Points(Some(Digest([2; 32]))));
+    assert_eq!(actions, []);
+    let mut waits = Vec::new();
+    let mut sent = bench.now;
+    for _second in 0..3400 {
+        for action in bench.after(1) {
+            if let Action::Upload { period: number, number: upload, hsdirs, .. } = action {
+                for target in hsdirs {
+                    let bad = target == hsdir(2) && number == period(10);
+                    let stored = if bad { Stored::No } else { Stored::Yes };
+                    if bad {
+                        waits.push(bench.now.since(sent));
+                        sent = bench.now;
+                    }
+                    bench.feed(Event::Uploaded { period: number, hsdir: target, number: upload, stored });
+                }
+            }
+        }
+    }
+    assert!((6..12).contains(&waits.len()), "{waits:?}");
+    assert!(waits[1] <= 16 && *waits.last().unwrap() > 300, "{waits:?}");
+}
+
+#[test]
+fn an_answer_to_an_older_upload_is_ignored() {
+    let mut bench = Bench::running();
+    bench.feed(Event::Points(Some(Digest([2; 32]))));
+    let uploads: Vec<_> = bench.after(3).into_iter().collect();
+    assert_eq!(uploads.len(), 2);
+    let old = Event::Uploaded { period: period(10), hsdir: hsdir(1), number: 1, stored: Stored::No };
+    assert_eq!(bench.feed(old), []);
+    for _second in 0..60 {
+        assert!(!bench.after(1).iter().any(|action| matches!(action, Action::Upload { .. })));
+    }
+}
+
+#[test]
+fn a_refused_upload_asks_for_the_counters_where_they_can_be_asked_for() {
+    let mut bench = Bench::running();
+    bench.feed(Event::Points(Some(Digest([2; 32]))));
+    for action in bench.after(3) {
+        let Action::Upload { period, number, hsdirs, .. } = action else { panic!("{action:?}") };
+        let asked = bench.feed(Event::Uploaded { period, hsdir: hsdirs[0], number, stored: Stored::Rejected });
+        assert_eq!(asked.contains(&Action::LearnCounter { period }), period.number.0 == 11);
+        bench.feed(Event::CounterLearned(period));
+        for hsdir in &hsdirs[1..] {
+            bench.feed(Event::Uploaded { period, hsdir: *hsdir, number, stored: Stored::Yes });
+        }
+    }
+    let again: Vec<_> = (0..7).flat_map(|_second| bench.after(1)).collect();
+    let retry = |action: &&Action| matches!(action, Action::Upload { why: Why::Retry, hsdirs, .. } if hsdirs.len() == 1);
+    assert_eq!(again.iter().filter(retry).count(), 2, "{again:?}");
+}
+
+#[test]
+fn the_signer_is_asked_anew_each_hour_and_its_absence_is_survived() {
+    let mut bench = Bench::running();
+    bench.now = bench.now.plus(7200);
+    let actions = bench.feed(Event::Tick);
+    assert!(actions.contains(&Action::Certify { period: period(10) }), "{actions:?}");
+    assert!(!actions.iter().any(|action| matches!(action, Action::Upload { .. })), "first the certificate");
+    let without = bench.feed(Event::NotCertified(period(10), None));
+    let upload = |action: &Action| matches!(action, Action::Upload { period: of, .. } if *of == period(10));
+    assert!(without.iter().any(upload), "the one at hand is still good: {without:?}");
+}
+
+#[test]
+fn without_any_certificate_the_signer_is_asked_with_growing_waits() {
+    let mut bench = Bench::new(1);
+    bench.feed(Event::TorUp);
+    bench.feed(plan(10, NOON, &[1]));
+    bench.feed(Event::CounterLearned(period(11)));
+    bench.feed(Event::Fetched(0, Verdict::Good));
+    bench.feed(Event::Points(Some(Digest([1; 32]))));
+    for period in [period(10), period(11)] {
+        bench.feed(Event::NotCertified(period, Some(5)));
+    }
+    let mut asked = Vec::new();
+    for _second in 0..3600 {
+        for action in bench.after(1) {
+            assert!(!matches!(action, Action::Upload { .. }));
+            if let Action::Certify { period: of } = action {
+                bench.feed(Event::NotCertified(of, None));
+                if of == period(10) {
+                    asked.push(bench.now.since(START));
+                }
+            }
+        }
+    }
+    assert!((10..25).contains(&asked.len()), "{asked:?}");
+    assert!(asked[0] >= 5, "the signer's own wait is kept");
+    // As soon as it answers, the upload follows.
+    let actions = bench.feed(Event::Certified(period(10), ExpirationHours::of_desc_signing_cert(bench.now)));
+    assert_eq!(bench.settle(actions), [(10, Why::First, 1)]);
+}
+
+#[test]
+fn a_certificate_from_before_the_restart_serves_while_the_signer_is_away() {
+    let mut bench = Bench::new(1);
+    bench.feed(Event::TorUp);
+    bench.feed(plan(10, NOON, &[1]));
+    bench.feed(Event::HeldCertificate(period(10), ExpirationHours::of_desc_signing_cert(NOON.minus(9000))));
+    bench.feed(Event::Fetched(0, Verdict::Good));
+    bench.feed(Event::Points(Some(Digest([1; 32]))));
+    let actions = bench.feed(Event::NotCertified(period(10), None));
+    assert!(matches!(actions.as_slice(), [Action::Upload { .. }]), "{actions:?}");
+}
+
+#[test]
+fn a_lost_tor_is_waited_for_and_what_was_under_way_is_done_again() {
+    let mut bench = Bench::running();
+    bench.feed(Event::Points(Some(Digest([2; 32]))));
+    assert_eq!(bench.after(3).len(), 2);
+    bench.feed(Event::TorDown);
+    for _minute in 0..30 {
+        assert_eq!(bench.after(60), []);
+    }
+    let actions = bench.feed(Event::TorUp);
+    let uploads = bench.settle(actions);
+    assert_eq!(uploads, [(10, Why::Retry, 3), (11, Why::Retry, 3)]);
+}
+
+#[test]
+fn nothing_is_uploaded_under_a_consensus_that_is_not_live() {
+    let mut bench = Bench::running();
+    bench.now = bench.now.plus(3 * 3600 + 86_400 + 1);
+    assert_eq!(bench.feed(Event::Tick), []);
+    assert!(!bench.machine.is_live(bench.now));
+    let actions = bench.feed(plan(11, bench.now, &[1, 2, 3]));
+    let uploads = bench.settle(actions);
+    assert!(uploads.contains(&(12, Why::First, 3)) && uploads.contains(&(11, Why::Interval, 3)), "{uploads:?}");
+}
+
+#[test]
+fn a_clock_that_goes_back_puts_nothing_off() {
+    let mut bench = Bench::running();
+    let left = bench.machine.descs()[0].next_upload().unwrap().since(bench.now);
+    bench.now = bench.now.minus(50_000);
+    bench.feed(Event::Tick);
+    assert_eq!(bench.machine.descs()[0].next_upload().unwrap().since(bench.now), left);
+    assert!(bench.machine.wake(bench.now) <= bench.now.plus(60));
+}
+
+#[test]
+fn good_fetches_are_rare_and_others_soon_repeated() {
+    let mut bench = Bench::new(1);
+    bench.feed(Event::TorUp);
+    bench.feed(plan(10, NOON, &[1]));
+    let mut fetched = |verdict, seconds: u64| {
+        bench.feed(Event::Fetched(0, verdict));
+        let mut times = Vec::new();
+        for second in 0..seconds {
+            for action in bench.after(1) {
+                if let Action::Fetch { wide, .. } = action {
+                    times.push((second, wide));
+                    bench.feed(Event::Fetched(0, verdict));
+                }
+            }
+        }
+        times
+    };
+    let good = fetched(Verdict::Good, 36_000);
+    assert!((40..=120).contains(&good.len()), "{}", good.len());
+    assert!(good.iter().all(|(_second, wide)| !wide));
+    let missing = fetched(Verdict::Missing, 600);
+    assert!(missing[0].0 <= 10 && missing.len() >= 5, "{missing:?}");
+    assert!(missing.iter().all(|(_second, wide)| *wide), "every HSDir is asked");
+}
+
+#[test]
+fn a_failed_probe_is_repeated_at_once_and_the_descriptor_fetched() {
+    let mut bench = Bench::probing(2, Some(60)).started();
+    bench.after(120);
+    let actions = bench.feed(Event::Probed(0, false));
+    let soon: Vec<_> = actions.into_iter().chain((0..4).flat_map(|_second| bench.after(1))).collect();
+    assert!(soon.contains(&Action::Probe { backend: 0 }), "{soon:?}");
+    assert!(soon.contains(&Action::Fetch { backend: 0, wide: false }), "{soon:?}");
+    bench.feed(Event::Probed(0, false));
+    let later: Vec<_> = (0..20).flat_map(|_second| bench.after(1)).collect();
+    assert!(!later.contains(&Action::Probe { backend: 0 }), "then at the usual pace: {later:?}");
+}
+
+#[test]
+fn unanswered_work_is_given_up_and_done_again() {
+    let mut bench = Bench::running();
+    bench.feed(Event::Points(Some(Digest([2; 32]))));
+    let lost = bench.after(3);
+    assert_eq!(lost.len(), 2, "{lost:?}");
+    let again: Vec<_> = (0..400).flat_map(|_second| bench.after(1)).collect();
+    let retries = again.iter().filter(|action| matches!(action, Action::Upload { why: Why::Retry, .. })).count();
+    assert_eq!(retries, 2, "{again:?}");
+}

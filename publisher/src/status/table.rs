@@ -42,7 +42,7 @@ fn write_service(f: &mut fmt::Formatter<'_>, service: &ServiceStatus, now: u64) 
         Some(problem) => writeln!(f, " ({problem})")?,
         None => writeln!(f)?,
     }
-    writeln!(f, "  {:<16} {:<8} {:>8} {:>8} {:>7} {:>7}", "backend", "state", "age", "fetched", "points", "listed")?;
+    writeln!(f, "  {:<16} {:<8} {:>11} {:>11} {:>7} {:>7}", "backend", "state", "age", "fetched", "points", "listed")?;
     for backend in &service.backends {
         write_backend(f, backend, now)?;
     }
@@ -53,7 +53,7 @@ fn write_service(f: &mut fmt::Formatter<'_>, service: &ServiceStatus, now: u64) 
 fn write_backend(f: &mut fmt::Formatter<'_>, backend: &BackendStatus, now: u64) -> fmt::Result {
     let (age, fetched) = (ago(now, backend.uploaded), ago(now, backend.fetched));
     let (name, state) = (&backend.name, &backend.state);
-    write!(f, "  {name:<16} {state:<8} {age:>8} {fetched:>8} {:>7} {:>7}", backend.points, backend.listed)?;
+    write!(f, "  {name:<16} {state:<8} {age:>11} {fetched:>11} {:>7} {:>7}", backend.points, backend.listed)?;
     match &backend.problem {
         Some(problem) => writeln!(f, "  {problem}"),
         None => writeln!(f),

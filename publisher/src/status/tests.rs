@@ -1,1 +1,145 @@
-//! Tests.
+//! Tests of the status socket and its table.
+
+use super::*;
+use std::os::unix::fs::PermissionsExt;
+
+fn document() -> Document {
+    Document {
+        version: "0.1.0".to_owned(),
+        now: 1_800_000_000,
+        started: 1_799_990_000,
+        tor: TorStatus {
+            state: "ready".to_owned(),
+            version: Some("0.4.9.11".to_owned()),
+            testing: false,
+            problem: None,
+            consensus_valid_after: Some(1_799_996_400),
+            hsdirs: 12,
+            hsdirs_without_microdescriptor: 1,
+        },
+        services: vec![ServiceStatus {
+            address: crate::config::tests::A.to_owned(),
+            signer: SignerStatus { state: "away".to_owned(), last_certificate: None, problem: Some("gone".to_owned()) },
+            backends: vec![BackendStatus {
+                name: "b1".to_owned(),
+                address: crate::config::tests::B.to_owned(),
+                state: "up".to_owned(),
+                problem: None,
+                uploaded: Some(1_799_999_000),
+                fetched: Some(1_799_999_990),
+                revision: Some(5),
+                points: 3,
+                listed: 2,
+            }],
+            descriptors: vec![DescriptorStatus {
+                role: "first".to_owned(),
+                period: 20_833,
+                period_minutes: 1440,
+                fetched_now: true,
+                blinded: String::new(),
+                revision: Some(77),
+                certificate_expires: Some(1_800_180_000),
+                points: 2,
+                uploaded: Some(1_799_999_900),
+                next_upload: Some(1_800_003_600),
+                hsdirs: vec![HsDirStatus {
+                    fingerprint: "A".repeat(40),
+                    result: "stored".to_owned(),
+                    at: Some(1_799_999_903),
+                    stored_revision: Some(77),
+                    stored_at: Some(1_799_999_903),
+                }],
+            }],
+        }],
+        warnings: vec!["look at this".to_owned()],
+    }
+}
+
+#[test]
+fn table_shows_everything_and_no_whole_address() {
+    let text = Table(&document()).to_string();
+    for wanted in [
+        "tor 0.4.9.11: ready",
+        "12 HSDirs (1 more without microdescriptor)",
+        "service [...]kenl5sid.onion",
+        "signer: away (gone)",
+        "b1               up        16 min ago    10 s ago       3       2",
+        "first descriptor, period 20833, asked for by clients now",
+        "revision 77, 2 points, uploaded 100 s ago, next in 60 min, certificate ends in 50 h",
+        "AAAA 97 s ago stored",
+        "  look at this",
+    ] {
+        assert!(text.contains(wanted), "{wanted} in\n{text}");
+    }
+    assert!(!text.contains(crate::config::tests::A));
+}
+
+#[test]
+fn document_is_read_as_it_was_written() {
+    let text = serde_json::to_string(&document()).unwrap();
+    assert_eq!(serde_json::from_str::<Document>(&text).unwrap(), document());
+}
+
+#[tokio::test]
+async fn every_client_gets_the_document_and_the_socket_is_private() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("status.sock");
+    let server = StatusServer::open(&path).unwrap();
+    assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o660);
+    assert!(StatusServer::open(&path).is_err(), "somebody listens there");
+    drop(server.next().await);
+    for _client in 0..3 {
+        let asked = path.clone();
+        let client = tokio::task::spawn_blocking(move || ask(&asked));
+        server.next().await.write(serde_json::to_vec(&document()).unwrap()).await;
+        assert_eq!(client.await.unwrap().unwrap(), document());
+    }
+    drop(server);
+    assert!(!path.exists());
+}
+
+#[tokio::test]
+async fn ninth_client_waits_and_slow_ones_do_not_stay() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("status.sock");
+    let server = StatusServer::open(&path).unwrap();
+    let clients: Vec<_> = (0..9).map(|_| UnixStream::connect(&path).unwrap()).collect();
+    let mut served = Vec::new();
+    for _client in 0..8 {
+        served.push(server.next().await);
+    }
+    let ninth = tokio::time::timeout(Duration::from_millis(100), server.next()).await;
+    assert!(ninth.is_err(), "eight at most");
+    // A client that reads nothing: 8 MiB do not fit into a socket's buffers.
+    tokio::time::pause();
+    served.pop().unwrap().write(vec![b' '; 8 << 20]).await;
+    tokio::time::resume();
+    tokio::time::timeout(Duration::from_secs(5), server.next()).await.unwrap();
+    drop(clients);
+}
+
+#[tokio::test]
+async fn a_left_over_socket_is_replaced_and_a_file_is_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("status.sock");
+    drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+    assert!(path.exists());
+    drop(StatusServer::open(&path).unwrap());
+    std::fs::write(&path, "precious").unwrap();
+    assert!(StatusServer::open(&path).is_err());
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "precious");
+}
+
+#[test]
+fn nobody_and_nonsense_are_told_apart() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("status.sock");
+    assert!(matches!(ask(&path), Err(StatusError::Unreachable { .. })));
+    let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    let server = std::thread::spawn(move || {
+        use std::io::Write;
+        listener.accept().unwrap().0.write_all(b"250 OK\r\n").unwrap();
+    });
+    assert!(matches!(ask(&path), Err(StatusError::NotUnderstood { .. })));
+    server.join().unwrap();
+}
