@@ -2,8 +2,9 @@
 
 use crate::keys::{BlindedId, IdentityKey, KeyError};
 use crate::units::{PeriodLength, PeriodNumber};
-use curve25519_dalek::edwards::CompressedEdwardsY;
+use curve25519_dalek::edwards::{CompressedEdwardsY, EdwardsPoint};
 use curve25519_dalek::scalar::{Scalar, clamp_integer};
+use curve25519_dalek::traits::IsIdentity;
 use sha3::{Digest, Sha3_256};
 
 /// First part of the blinding hash, with the NUL octet that belongs to it.
@@ -69,13 +70,18 @@ impl IdentityKey {
     /// `KP_hs_blind_id = h * KP_hs_id` for a period.
     ///
     /// # Errors
-    /// [`KeyError`] never for a key that was built from checked octets; kept so that no panic is needed.
+    /// [`KeyError`] never for a key that was built from checked octets, short of a broken hash; no panic is needed.
     ///
     /// Spec: rend-spec-v3, A.2.
     pub fn blinded(&self, period: TimePeriod) -> Result<BlindedId, KeyError> {
         let point = CompressedEdwardsY(*self.as_bytes()).decompress().ok_or(KeyError::NotAPoint)?;
-        let blinded = BlindingFactor::new(self, period).scalar() * point;
-        BlindedId::from_bytes(blinded.compress().to_bytes())
+        let factor = BlindingFactor::new(self, period).scalar();
+        // All of it is public, so variable time is fine; a multiple of a key of prime order is one, or neutral.
+        let blinded = EdwardsPoint::vartime_double_scalar_mul_basepoint(&factor, &point, &Scalar::ZERO);
+        if blinded.is_identity() {
+            return Err(KeyError::Torsion);
+        }
+        Ok(BlindedId::from_checked(blinded.compress().to_bytes()))
     }
 
     /// `N_hs_cred = H("credential" | KP_hs_id)`.

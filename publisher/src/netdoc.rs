@@ -136,14 +136,9 @@ impl core::error::Error for SyntaxError {}
 /// # Errors
 /// [`Malformed::NotText`] with the line of the first bad octet.
 pub fn text_of(octets: &[u8]) -> Result<&str, SyntaxError> {
-    let (good, bad) = match core::str::from_utf8(octets) {
-        Ok(text) => (text.len(), text.bytes().position(|octet| octet == 0)),
-        Err(error) => (error.valid_up_to(), Some(error.valid_up_to())),
-    };
-    match (bad, core::str::from_utf8(octets.get(..good).unwrap_or_default())) {
-        (None, Ok(text)) => Ok(text),
-        (bad, _) => Err(SyntaxError { line: line_of(octets, bad.unwrap_or(good)), what: Malformed::NotText }),
-    }
+    let not_text = |at| SyntaxError { line: line_of(octets, at), what: Malformed::NotText };
+    let text = core::str::from_utf8(octets).map_err(|error| not_text(error.valid_up_to()))?;
+    text.find('\0').map_or(Ok(text), |at| Err(not_text(at)))
 }
 
 /// The number of the line that octet `at` stands in.
@@ -168,7 +163,7 @@ impl Object<'_> {
     #[must_use]
     pub fn decode(&self) -> Option<Vec<u8>> {
         let mut joined = String::with_capacity(self.body.len());
-        self.body.split(['\n', ' ', '\t', '\r']).for_each(|piece| joined.push_str(piece));
+        self.body.split('\n').for_each(|line| joined.push_str(line.trim_ascii()));
         base64(&joined)
     }
 }

@@ -1,9 +1,17 @@
 //! Checks many signatures by one key at once, which takes a third of the time of checking them one by one.
+//!
+//! With `S*B = R + k*A` for each signature, random factors z make one equation of all:
+//! `sum(z*k)*A + sum(z*R) - sum(z*S)*B = 0`. The factors come from a hash over everything that is checked, so whoever
+//! made the signatures cannot choose them to fit. A library's batch would treat A as a new point in each signature.
 
 use super::{CertError, SignatureChecked, UncheckedCert};
 use crate::keys::DescSigningKey;
 use alloc::vec::Vec;
-use ed25519_dalek::{Signature, VerifyingKey, verify_batch};
+use curve25519_dalek::constants::ED25519_BASEPOINT_POINT;
+use curve25519_dalek::edwards::{CompressedEdwardsY, EdwardsPoint};
+use curve25519_dalek::scalar::Scalar;
+use curve25519_dalek::traits::{IsIdentity, VartimeMultiscalarMul};
+use sha2::{Digest, Sha512};
 
 /// Checks the signatures of `certs`, all of which must name `signer`; the result is in the same order.
 ///
@@ -12,19 +20,70 @@ use ed25519_dalek::{Signature, VerifyingKey, verify_batch};
 ///
 /// # Errors
 /// [`CertError::Signature`] if any signature is wrong or any certificate names another key.
+///
+/// Spec: RFC 8032, 5.1.7 and 8.2.
 pub fn check_signatures(
     signer: &DescSigningKey,
     certs: &[UncheckedCert<'_>],
 ) -> Result<Vec<SignatureChecked>, CertError> {
-    let key = VerifyingKey::from_bytes(signer.as_bytes()).map_err(|_opaque| CertError::Signature)?;
     if certs.iter().any(|cert| cert.signer != *signer.as_bytes()) {
         return Err(CertError::Signature);
     }
-    let texts: Vec<_> = certs.iter().map(|cert| cert.signed).collect();
-    let signatures: Vec<_> = certs.iter().map(|cert| Signature::from_bytes(&cert.signature)).collect();
-    let keys: Vec<_> = core::iter::repeat_n(key, certs.len()).collect();
-    verify_batch(&texts, &signatures, &keys).map_err(|_opaque| CertError::Signature)?;
-    Ok(certs.iter().map(UncheckedCert::checked).collect())
+    let equations = certs.iter().map(Equation::new).collect::<Option<Vec<_>>>();
+    if equations.is_some_and(|equations| all_hold(signer, &equations)) {
+        Ok(certs.iter().map(UncheckedCert::checked).collect())
+    } else {
+        Err(CertError::Signature)
+    }
+}
+
+/// One signature: `s*B = r + k*A`.
+struct Equation {
+    /// The point.
+    r: CompressedEdwardsY,
+    /// The scalar.
+    s: Scalar,
+    /// `SHA-512(R | A | M)`.
+    k: Scalar,
+}
+
+impl Equation {
+    /// The equation of a certificate; `None` if its scalar is not reduced.
+    fn new(cert: &UncheckedCert<'_>) -> Option<Self> {
+        let (r, rest) = cert.signature.split_first_chunk::<32>()?;
+        let s = Scalar::from_canonical_bytes(rest.try_into().ok()?).into_option()?;
+        let hash = Sha512::new().chain_update(r).chain_update(cert.signer).chain_update(cert.signed);
+        let k = Scalar::from_bytes_mod_order_wide(&hash.finalize().into());
+        Some(Self { r: CompressedEdwardsY(*r), s, k })
+    }
+}
+
+/// Whether all equations hold, up to a chance of 2^-128.
+fn all_hold(signer: &DescSigningKey, equations: &[Equation]) -> bool {
+    let mut all = Sha512::new();
+    // k stands for R, A and M, which it is a hash of.
+    equations.iter().for_each(|equation| {
+        all.update(equation.k.as_bytes());
+        all.update(equation.s.as_bytes());
+    });
+    let seed: [u8; 64] = all.finalize().into();
+    let factors: Vec<Scalar> =
+        (0_u64..).zip(equations).map(|(number, _equation)| factor(&seed, number)).collect();
+    let sum = |value: fn(&Equation) -> Scalar| -> Scalar {
+        factors.iter().zip(equations).map(|(factor, equation)| factor * value(equation)).sum()
+    };
+    let scalars = [sum(|equation| equation.k), -sum(|equation| equation.s)];
+    let fixed = [CompressedEdwardsY(*signer.as_bytes()).decompress(), Some(ED25519_BASEPOINT_POINT)];
+    let points = fixed.into_iter().chain(equations.iter().map(|equation| equation.r.decompress()));
+    EdwardsPoint::optional_multiscalar_mul(scalars.iter().chain(&factors), points)
+        .is_some_and(|total| total.is_identity())
+}
+
+/// Factor number `number`: 128 bits.
+fn factor(seed: &[u8; 64], number: u64) -> Scalar {
+    let hash: [u8; 64] =
+        Sha512::new().chain_update(seed).chain_update(number.to_be_bytes()).finalize().into();
+    hash.first_chunk::<16>().map_or(Scalar::ONE, |octets| Scalar::from(u128::from_le_bytes(*octets)))
 }
 
 #[cfg(test)]

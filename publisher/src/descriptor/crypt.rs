@@ -1,6 +1,7 @@
 //! Encryption of the middle and the inner layer: key derivation, AES, MAC. The only place that decrypts a layer.
 
 use aes::Aes256;
+use core::ffi::CStr;
 use ctr::Ctr128BE;
 use ctr::cipher::{KeyIvInit, StreamCipher};
 use onionkeep_common::{BlindedId, Subcredential};
@@ -141,6 +142,5 @@ pub(super) fn decrypt(
 
 /// The plaintext up to its first NUL, which starts the padding.
 pub(super) fn without_padding(plaintext: &[u8]) -> &[u8] {
-    let end = plaintext.iter().position(|octet| *octet == 0).unwrap_or(plaintext.len());
-    plaintext.get(..end).unwrap_or(plaintext)
+    CStr::from_bytes_until_nul(plaintext).map_or(plaintext, CStr::to_bytes)
 }

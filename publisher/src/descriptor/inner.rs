@@ -3,7 +3,7 @@
 
 use super::error::{DescriptorError, Fault, Layer};
 use super::outer::write_object;
-use super::point::IntroPoint;
+use super::point::{IntroPoint, PointError};
 use super::table::{Entry, Table};
 use crate::netdoc::{base64, text_of};
 use core::fmt::Write;
@@ -178,14 +178,14 @@ impl<'t> RawPoint<'t> {
         let auth = *timely(&self.auth_line, certs.auth, now)?.certified();
         let mut enc = *timely(&self.enc_line, certs.enc, now)?.certified();
         let auth = IntroAuthKey::from_bytes(auth).map_err(|error| self.auth_line.error(error))?;
-        let point = IntroPoint::new(self.links, self.onion_key, auth, self.enc_key);
-        let point = point.map_err(|error| self.line.error(error))?;
         let [.., sign] = &mut enc;
         let sign_bit = *sign & 0x80 != 0;
         *sign &= 0x7f;
-        if enc != *point.enc_key_ed25519() {
+        if !self.enc_key.has_ed25519_form(&enc) {
             return Err(self.enc_line.error(Fault::CertifiedKey));
         }
+        let point = IntroPoint::with_form(self.links, self.onion_key, auth, (self.enc_key, enc));
+        let point = point.map_err(|error| self.line.error(PointError::Link(error)))?;
         Ok((point, sign_bit))
     }
 }

@@ -122,11 +122,12 @@ fn read_cert(
 fn check_signature(table: &Table<'_>, text: &str, key: &DescSigningKey) -> Result<(), DescriptorError> {
     let entry = table.last("signature")?;
     let signature = Signature(entry.octets(0)?);
-    let end = text.find("\nsignature ").map_or(0, |at| at.saturating_add(1));
-    let mut message = String::with_capacity(SIGNATURE_PREFIX.len().saturating_add(end));
+    // A verifier takes the first such line for the end; it must be this one, not one hidden in an object.
+    let signed = text.get(..entry.item.offset).unwrap_or_default();
+    let mut message = String::with_capacity(SIGNATURE_PREFIX.len().saturating_add(signed.len()));
     message.push_str(SIGNATURE_PREFIX);
-    message.push_str(text.get(..end).unwrap_or_default());
-    if end != entry.item.offset || key.verify(message.as_bytes(), &signature).is_err() {
+    message.push_str(signed);
+    if signed.contains("\nsignature ") || key.verify(message.as_bytes(), &signature).is_err() {
         return Err(entry.error(Fault::Signature));
     }
     Ok(())

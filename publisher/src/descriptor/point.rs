@@ -75,8 +75,18 @@ impl IntroPoint {
         auth_key: IntroAuthKey,
         enc_key: IntroEncKey,
     ) -> Result<Self, PointError> {
-        check_links(&link_specifiers)?;
         let enc_form = enc_key.ed25519_form()?;
+        Self::with_form(link_specifiers, onion_key, auth_key, (enc_key, enc_form)).map_err(PointError::Link)
+    }
+
+    /// Takes the fields of a point whose Ed25519 form is known to fit its `enc_key`.
+    pub(super) fn with_form(
+        link_specifiers: Vec<u8>,
+        onion_key: [u8; 32],
+        auth_key: IntroAuthKey,
+        (enc_key, enc_form): (IntroEncKey, [u8; 32]),
+    ) -> Result<Self, LinkError> {
+        check_links(&link_specifiers)?;
         Ok(Self { link_specifiers, onion_key, auth_key, enc_key, enc_form })
     }
 
