@@ -1,12 +1,14 @@
 //! Chooses the introduction points of a frontend out of its live backends' points. Pure.
 //!
-//! Fair: backends take turns. Steady: a point that is listed stays while its backend lists it. No relay twice.
+//! Fair: backends take turns. Steady: a point that is listed stays while its backend lists it and shares allow.
+//! No relay twice, as C tor never does.
 
+use crate::consensus::Fingerprint;
 use crate::descriptor::{FlowControl, IntroPoint};
+use crate::schedule::Digest;
 use onionkeep_common::IntroAuthKey;
 use sha3::{Digest as _, Sha3_256};
-
-use crate::schedule::Digest;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A live backend as the choice sees it.
 #[derive(Clone, Copy, Debug)]
@@ -73,14 +75,6 @@ impl Choice {
     }
 }
 
-/// One backend's points that are still to be chosen, the next one last.
-struct Queue<'a> {
-    /// Which backend.
-    backend: usize,
-    /// Whether a point is listed already, its place in the order, the point.
-    points: Vec<(bool, [u8; 32], &'a IntroPoint)>,
-}
-
 /// Chooses at most `max` points. `listed` is what is listed now; `secret` gives the order where nothing else does.
 ///
 /// A backend that asks for proof of work is left out: a client's solution is bound to the frontend's key, and the backend
@@ -91,10 +85,7 @@ struct Queue<'a> {
 pub fn choose(candidates: &[Candidate<'_>], listed: &[IntroAuthKey], max: usize, secret: &[u8; 32]) -> Choice {
     let pow = candidates.iter().filter(|candidate| candidate.pow).map(|candidate| candidate.backend).collect();
     let usable: Vec<_> = candidates.iter().filter(|candidate| !candidate.pow).collect();
-    let mut queues: Vec<_> = usable.iter().map(|candidate| queue(candidate, listed, secret)).collect();
-    let kept: Vec<&IntroPoint> = queues.iter().flat_map(Queue::kept).collect();
-    let mut points: Vec<(usize, IntroPoint)> = Vec::new();
-    while points.len() < max && take_turns(&mut queues, &kept, max, &mut points) {}
+    let mut points = assign(&usable, listed, max, secret);
     points.sort_by_key(|(_backend, point)| rank(secret, point));
     let chosen = |backend: usize| points.iter().any(|(from, _point)| *from == backend);
     let used: Vec<_> = usable.into_iter().filter(|candidate| chosen(candidate.backend)).collect();
@@ -111,65 +102,115 @@ pub fn choose(candidates: &[Candidate<'_>], listed: &[IntroAuthKey], max: usize,
     }
 }
 
-/// A backend's points, listed ones and low ranks last.
-fn queue<'a>(candidate: &Candidate<'a>, listed: &[IntroAuthKey], secret: &[u8; 32]) -> Queue<'a> {
-    let place = |point: &'a IntroPoint| (listed.contains(point.auth_key()), rank(secret, point), point);
-    let mut points: Vec<_> = candidate.points.iter().map(place).collect();
-    points.sort_by(|(kept_a, rank_a, _), (kept_b, rank_b, _)| kept_a.cmp(kept_b).then(rank_b.cmp(rank_a)));
-    Queue { backend: candidate.backend, points }
-}
-
-/// Each backend gives at most one point, those with a listed one first; false if no backend gave any.
-fn take_turns(
-    queues: &mut [Queue<'_>],
-    kept: &[&IntroPoint],
+/// Which points of which backends are listed, in no order.
+///
+/// First the shares: backends take turns, so that shares differ only where a backend has no more points or relays. Then
+/// the points: what is listed stays as far as the shares allow, the rest is filled up.
+fn assign(
+    usable: &[&Candidate<'_>],
+    listed: &[IntroAuthKey],
     max: usize,
-    points: &mut Vec<(usize, IntroPoint)>,
-) -> bool {
-    let before = points.len();
-    for queue in &mut *queues {
-        queue.skip_unusable(kept, points);
-    }
-    queues.sort_by_key(Queue::turn);
-    for queue in queues {
-        queue.skip_unusable(kept, points);
-        if points.len() < max
-            && let Some((_listed, _rank, point)) = queue.points.pop()
-        {
-            points.push((queue.backend, point.clone()));
-        }
-    }
-    points.len() > before
-}
-
-impl<'a> Queue<'a> {
-    /// The points that are listed already, one for each relay.
-    fn kept(&self) -> impl Iterator<Item = &'a IntroPoint> {
-        self.points.iter().rev().filter(|(listed, _rank, _point)| *listed).map(|(_listed, _rank, point)| *point)
-    }
-
-    /// Drops the next points while their relay is taken, or is about to be by a point that is listed already.
-    fn skip_unusable(&mut self, kept: &[&IntroPoint], points: &[(usize, IntroPoint)]) {
-        while let Some((listed, _rank, next)) = self.points.last() {
-            let taken = points.iter().any(|(_backend, point)| same_relay(point, next));
-            let reserved = !listed && kept.iter().any(|point| same_relay(point, next));
-            if !taken && !reserved {
-                return;
+    secret: &[u8; 32],
+) -> Vec<(usize, IntroPoint)> {
+    let mut offers: Vec<_> = usable.iter().map(|candidate| Offer::new(candidate, listed, secret)).collect();
+    offers.sort_by_key(|offer| offer.points.first().map(|point| rank(secret, point)));
+    let mut fair = Matching::default();
+    let mut places = max;
+    loop {
+        let before = places;
+        let mut turns: Vec<usize> = (0..offers.len()).collect();
+        // Where not all get one more, those that have it already come first.
+        turns.sort_by_key(|at| offers.get(*at).is_none_or(|offer| offer.listed <= fair.share(*at)));
+        for at in turns {
+            if places > 0 && fair.give(&offers, at) {
+                places = places.saturating_sub(1);
             }
-            self.points.pop();
+        }
+        if places == before {
+            break;
         }
     }
+    let mut steady = Matching::default();
+    for (at, offer) in offers.iter().enumerate() {
+        steady.keep(at, offer, fair.share(at));
+    }
+    for at in 0..offers.len() {
+        while steady.share(at) < fair.share(at) && steady.give(&offers, at) {}
+    }
+    let point = |(_relay, (at, point)): (&Fingerprint, &(usize, &IntroPoint))| {
+        Some((offers.get(*at)?.backend, (*point).clone()))
+    };
+    steady.relays.iter().filter_map(point).collect()
+}
 
-    /// Its place in a round: those whose next point is listed come first.
-    fn turn(&self) -> (bool, [u8; 32]) {
-        self.points.last().map_or((true, [0xff; 32]), |(listed, rank, _point)| (!listed, *rank))
+/// A backend's points in the order in which they are wanted.
+struct Offer<'a> {
+    /// Which backend.
+    backend: usize,
+    /// Its points: listed ones first, then by rank.
+    points: Vec<&'a IntroPoint>,
+    /// How many of them, from the start, are listed.
+    listed: usize,
+}
+
+impl<'a> Offer<'a> {
+    /// Puts a backend's points in order.
+    fn new(candidate: &Candidate<'a>, listed: &[IntroAuthKey], secret: &[u8; 32]) -> Self {
+        let is_listed = |point: &&IntroPoint| listed.contains(point.auth_key());
+        let mut points: Vec<_> = candidate.points.iter().collect();
+        points.sort_by_cached_key(|point| (!is_listed(point), rank(secret, point)));
+        Self { backend: candidate.backend, listed: points.iter().filter(|point| is_listed(point)).count(), points }
     }
 }
 
-/// Whether two points are on the same relay.
-fn same_relay(a: &IntroPoint, b: &IntroPoint) -> bool {
-    let same_ed25519 = a.relay_ed25519().is_some_and(|identity| b.relay_ed25519() == Some(identity));
-    same_ed25519 || a.relay_fingerprint() == b.relay_fingerprint()
+/// Which relay is used for which point of which offer: no relay twice.
+#[derive(Default)]
+struct Matching<'a> {
+    /// For each relay the number of the offer and the point.
+    relays: BTreeMap<Fingerprint, (usize, &'a IntroPoint)>,
+}
+
+impl<'a> Matching<'a> {
+    /// How many points an offer has.
+    fn share(&self, at: usize) -> usize {
+        self.relays.values().filter(|(owner, _point)| *owner == at).count()
+    }
+
+    /// Takes over at most `share` listed points of an offer, from relays that are free.
+    fn keep(&mut self, at: usize, offer: &Offer<'a>, share: usize) {
+        for point in offer.points.iter().take(offer.listed) {
+            if self.share(at) < share {
+                self.relays.entry(relay(point)).or_insert((at, point));
+            }
+        }
+    }
+
+    /// Gives an offer one more point, if need be by moving other offers to other relays; nobody loses a place.
+    fn give(&mut self, offers: &[Offer<'a>], at: usize) -> bool {
+        self.find(offers, at, &mut BTreeSet::new())
+    }
+
+    /// Looks for a relay for `at`; `tried` relays are not looked at again. This is a step of a bipartite matching.
+    fn find(&mut self, offers: &[Offer<'a>], at: usize, tried: &mut BTreeSet<Fingerprint>) -> bool {
+        let Some(offer) = offers.get(at) else { return false };
+        for point in &offer.points {
+            let relay = relay(point);
+            let owner = self.relays.get(&relay).map(|(owner, _point)| *owner);
+            if owner == Some(at) || !tried.insert(relay) {
+                continue;
+            }
+            if owner.is_none_or(|owner| self.find(offers, owner, tried)) {
+                self.relays.insert(relay, (at, point));
+                return true;
+            }
+        }
+        false
+    }
+}
+
+/// The relay that a point is on. Its fingerprint and its Ed25519 identity belong together; every point has the former.
+fn relay(point: &IntroPoint) -> Fingerprint {
+    point.relay_fingerprint().unwrap_or(Fingerprint([0; 20]))
 }
 
 /// A point's place in every order: a hash that only we can compute.

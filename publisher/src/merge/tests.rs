@@ -144,9 +144,20 @@ fn digest_changes_with_anything_that_is_listed() {
     assert_eq!(choice.digest(), choice.clone().digest());
 }
 
+#[test]
+fn a_new_backend_whose_relays_are_all_taken_gets_a_place() {
+    let backends = vec![vec![point(1, 1), point(2, 2), point(3, 3)], vec![point(4, 1), point(5, 2)]];
+    let flow = flow(31);
+    let listed = [1, 2, 3].map(|number| *point(number, number).auth_key());
+    let choice = choose(&candidates(&backends, &flow), &listed, 20, &[1; 32]);
+    assert_eq!(choice.points.len(), 3);
+    assert!((1..=2).contains(&choice.count(1)), "{:?}", choice.points);
+    assert!(keys(&choice).contains(point(3, 3).auth_key()));
+}
+
 /// Backends with points of given relays; every point has a key of its own.
 fn world() -> impl Strategy<Value = Vec<Vec<u8>>> {
-    proptest::collection::vec(proptest::collection::vec(0..30_u8, 0..6), 0..9)
+    proptest::collection::vec(proptest::collection::vec(0..14_u8, 0..5), 0..9)
 }
 
 /// The points of a world.
@@ -169,7 +180,7 @@ proptest! {
         prop_assert!(choice.points.len() <= max);
         for (at, (backend, chosen)) in choice.points.iter().enumerate() {
             prop_assert!(backends[*backend].contains(chosen));
-            prop_assert!(choice.points[at + 1..].iter().all(|(_other, point)| !same_relay(point, chosen)));
+            prop_assert!(choice.points[at + 1..].iter().all(|(_other, point)| relay(point) != relay(chosen)));
         }
     }
 
@@ -179,7 +190,7 @@ proptest! {
         let choice = choose(&candidates(&backends, &flow), &[], 20, &[secret; 32]);
         if choice.points.len() < 20 {
             for left in backends.iter().flatten() {
-                prop_assert!(choice.points.iter().any(|(_backend, point)| same_relay(point, left)));
+                prop_assert!(choice.points.iter().any(|(_backend, point)| relay(point) == relay(left)));
             }
         }
     }
@@ -197,6 +208,28 @@ proptest! {
             let share = shares.get(&backend).copied().unwrap_or_default();
             prop_assert!(share + 1 >= most, "{shares:?}");
         }
+    }
+
+    #[test]
+    fn no_backend_goes_without_while_it_could_have_a_place(world in world(), secret: u8) {
+        // Checked against every way to give each backend one relay, by trying them all.
+        fn most(world: &[Vec<u8>], used: &mut Vec<u8>) -> usize {
+            let Some((first, rest)) = world.split_first() else { return 0 };
+            let mut best = most(rest, used);
+            for relay in first {
+                if best <= rest.len() && !used.contains(relay) {
+                    used.push(*relay);
+                    best = best.max(1 + most(rest, used));
+                    used.pop();
+                }
+            }
+            best
+        }
+        let world: Vec<_> = world.into_iter().take(6).collect();
+        let (backends, flow) = (build(&world), flow(31));
+        let choice = choose(&candidates(&backends, &flow), &[], 20, &[secret; 32]);
+        let served = (0..backends.len()).filter(|backend| choice.count(*backend) > 0).count();
+        prop_assert_eq!(served, most(&world, &mut Vec::new()));
     }
 
     #[test]

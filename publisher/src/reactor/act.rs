@@ -92,7 +92,9 @@ impl Frontend {
                 let line = self.line(log::info("period")).with("period", at.number);
                 line.with("minutes", at.length.minutes()).with("counter-floor", period.state.revision).write();
                 self.state_problem = None;
-                self.listed_before.clone_from(&period.state.listed);
+                if self.listed.is_empty() {
+                    self.listed.clone_from(&period.state.listed);
+                }
                 let held = period.cert_expires().filter(|end| !end.is_past(hands.now));
                 self.periods.push(period);
                 held.map(|end| Event::HeldCertificate(at, end)).into_iter().collect()
@@ -221,6 +223,7 @@ impl Frontend {
         self.choice = choice;
         if made.is_ok() {
             self.state_problem = None;
+            self.listed = self.choice.points.iter().map(|(_backend, point)| *point.auth_key()).collect();
         }
         made
     }

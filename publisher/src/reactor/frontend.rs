@@ -129,8 +129,8 @@ pub(super) struct Frontend {
     pub(super) periods: Vec<Period>,
     /// What is to be listed.
     pub(super) choice: Choice,
-    /// What was listed when the publisher last ran.
-    pub(super) listed_before: Vec<IntroAuthKey>,
+    /// What was uploaded last, by this publisher or its earlier run.
+    pub(super) listed: Vec<IntroAuthKey>,
     /// No backend counts as up, so the choice is kept.
     pub(super) all_dead: bool,
     /// What is known of the signer.
@@ -163,7 +163,7 @@ impl Frontend {
             machine: Machine::new(now, count, config.probing.map(|probing| probing.interval)),
             periods: Vec::new(),
             choice: Choice::default(),
-            listed_before: Vec::new(),
+            listed: Vec::new(),
             all_dead: false,
             signer_status: SignerStatus { state: "unasked".to_owned(), ..SignerStatus::default() },
             state_problem: None,
@@ -421,12 +421,7 @@ impl Frontend {
             })
         };
         let candidates: Vec<_> = live.iter().filter_map(candidate).collect();
-        let listed: Vec<_> = if known {
-            self.choice.points.iter().map(|(_backend, point)| *point.auth_key()).collect()
-        } else {
-            self.listed_before.clone()
-        };
-        let choice = choose(&candidates, &listed, self.config.max_intro_points, &self.rank_secret);
+        let choice = choose(&candidates, &self.listed, self.config.max_intro_points, &self.rank_secret);
         let changed = choice.digest() != before;
         self.choice = choice;
         if changed {
