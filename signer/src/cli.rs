@@ -26,7 +26,7 @@ pub enum Command {
     Key(KeyCommand),
     /// Serve the publisher on the socket.
     ///
-    /// Example: onionkeep-signer --config signer.toml serve
+    /// Example: `onionkeep-signer --config signer.toml serve`
     Serve {
         /// Start an empty journal if there is none; keys certified before are no longer known then.
         #[arg(long)]
@@ -34,7 +34,7 @@ pub enum Command {
     },
     /// Find everything that is wrong with the configuration.
     ///
-    /// Example: onionkeep-signer --config signer.toml check-config
+    /// Example: `onionkeep-signer --config signer.toml check-config`
     CheckConfig,
 }
 
@@ -43,7 +43,7 @@ pub enum Command {
 pub enum TokenCommand {
     /// Set label, security officer's PIN and user PIN of an empty token.
     ///
-    /// Example: onionkeep-signer --config signer.toml token init
+    /// Example: `onionkeep-signer --config signer.toml token init`
     Init {
         /// Destroy everything on the token with exactly this serial number first.
         #[arg(long, value_name = "SERIAL")]
@@ -56,21 +56,21 @@ pub enum TokenCommand {
 pub enum KeyCommand {
     /// Make a new onion identity on the token.
     ///
-    /// Example: onionkeep-signer --config signer.toml key new
+    /// Example: `onionkeep-signer --config signer.toml key new`
     New,
     /// Bring the key of a service that exists.
     ///
-    /// Example: onionkeep-signer --config signer.toml key import /var/lib/tor/site/hs_ed25519_secret_key
+    /// Example: `onionkeep-signer --config signer.toml key import /var/lib/tor/site/hs_ed25519_secret_key`
     Import {
-        /// C tor's hs_ed25519_secret_key, or an unencrypted PKCS#8 PEM file as Onionbalance has.
+        /// C tor's `hs_ed25519_secret_key`, or an unencrypted PKCS#8 PEM file as Onionbalance has.
         file: PathBuf,
-        /// A file with the address that the key must have; default: the file hostname beside the key.
+        /// A file with the address that the key must have; default: the file `hostname` beside the key.
         #[arg(long, value_name = "FILE")]
         hostname: Option<PathBuf>,
     },
     /// List the onions on the token, and check each.
     ///
-    /// Example: onionkeep-signer --config signer.toml key show
+    /// Example: `onionkeep-signer --config signer.toml key show`
     Show,
 }
 

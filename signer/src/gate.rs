@@ -85,11 +85,11 @@ impl Gate {
                 note(Level::Info, "certified", &[("again", &again)]);
                 Reply::Certificate(cert)
             }
-            Decision::Refused(Refusal { rule, retry_after }) => {
+            Decision::Denied(Denial::Refused(Refusal { rule, retry_after })) => {
                 note(Level::Warn, "refused", &[("rule", &rule), ("retry-after", &retry_after)]);
                 Reply::Refused { rule, retry_after }
             }
-            Decision::Away { reason, why, retry_after } => {
+            Decision::Denied(Denial::Away { reason, why, retry_after }) => {
                 let fields: [(&str, &dyn Display); 3] =
                     [("reason", &reason.name()), ("retry-after", &retry_after), ("why", &why)];
                 note(Level::Error, "away", &fields);
@@ -105,7 +105,7 @@ impl Gate {
         let terms = match self.admit(&question) {
             Ok(Admitted::New(terms)) => terms,
             Ok(Admitted::Issued(cert)) => return Decision::Certified { cert, again: true },
-            Err(decision) => return decision,
+            Err(denial) => return Decision::Denied(denial),
         };
         match self.certifier.ask(Ask::Certify { onion, terms }) {
             Answer::Certificate(cert) if is_right(&cert, onion, &terms, now) => {
@@ -113,24 +113,24 @@ impl Gate {
                 Decision::Certified { cert, again: false }
             }
             Answer::Certificate(_wrong) => {
-                Decision::internal("the vault made a certificate that does not verify")
+                Decision::Denied(Denial::internal("the vault made a certificate that does not verify"))
             }
             Answer::Away { why, retry_after } => {
-                Decision::Away { reason: AwayReason::TokenAway, why, retry_after }
+                Decision::Denied(Denial::Away { reason: AwayReason::TokenAway, why, retry_after })
             }
-            Answer::Failed(why) => Decision::internal(&why),
+            Answer::Failed(why) => Decision::Denied(Denial::internal(&why)),
         }
     }
 
     /// Runs all rules, and records a key that is new.
-    fn admit(&self, question: &Question<'_>) -> Result<Admitted, Decision> {
+    fn admit(&self, question: &Question<'_>) -> Result<Admitted, Denial> {
         let (now, key) = (question.now, question.request.key);
         let expires = ExpirationHours::of_desc_signing_cert(now);
         let mut books = self.books();
-        let period = self.policy.check(question, &books.journal).map_err(Decision::Refused)?;
+        let period = self.policy.check(question, &books.journal).map_err(Denial::Refused)?;
         if books.journal.entries().iter().all(|entry| entry.key != key) {
             let entry = Entry { onion: question.onion(), period, key, time: now };
-            books.journal.record(entry).map_err(|error| Decision::Away {
+            books.journal.record(entry).map_err(|error| Denial::Away {
                 reason: AwayReason::Storage,
                 why: error.in_full(),
                 retry_after: STORAGE_RETRY,
@@ -175,6 +175,12 @@ enum Decision {
         /// Whether it is the one of this hour given again.
         again: bool,
     },
+    /// None.
+    Denied(Denial),
+}
+
+/// Why there is no certificate.
+enum Denial {
     /// A rule refuses.
     Refused(Refusal),
     /// Not now.
@@ -188,7 +194,7 @@ enum Decision {
     },
 }
 
-impl Decision {
+impl Denial {
     /// Something inside failed.
     fn internal(why: &str) -> Self {
         Self::Away { reason: AwayReason::Internal, why: why.to_owned(), retry_after: 300 }

@@ -175,9 +175,11 @@ impl Journal {
         let path = state_dir.join(FILE);
         let fail = |what| {
             let path = path.clone();
-            move |source: io::Error| match source.kind() {
-                io::ErrorKind::NotFound => JournalError::Missing(path),
-                _ => JournalError::Io { path, what, source },
+            move |source: io::Error| {
+                if source.kind() == io::ErrorKind::NotFound {
+                    return JournalError::Missing(path);
+                }
+                JournalError::Io { path, what, source }
             }
         };
         let mut octets = Vec::new();
@@ -236,6 +238,12 @@ impl Journal {
         }
         self.len = self.len.saturating_add(u64::try_from(line.len()).unwrap_or(0));
         Ok(())
+    }
+
+    /// Makes every append fail, as a full disk does.
+    #[cfg(test)]
+    pub(crate) fn break_writing_for_test(&mut self) {
+        self.file = OpenOptions::new().write(true).open("/dev/full").unwrap();
     }
 
     /// Writes the whole file anew from memory.

@@ -120,8 +120,9 @@ impl Serving {
         self.listener
             .serve(&self.gate, &self.stop)
             .map_err(|error| Failure::new(Kind::Internal, format!("cannot wait for peers: {error}"), ""))?;
-        let signal = self.stop.read_signal().ok().flatten().map(|info| info.ssi_signo);
-        let interrupted = signal.and_then(|number| i32::try_from(number).ok()) == Some(Signal::SIGINT as i32);
+        let signal = self.stop.read_signal().ok().flatten();
+        let signal = signal.and_then(|info| i32::try_from(info.ssi_signo).ok());
+        let interrupted = signal.map(Signal::try_from) == Some(Ok(Signal::SIGINT));
         line(Level::Info, "stopped", &[]);
         Ok(if interrupted { Stopped::Interrupted } else { Stopped::Asked })
     }

@@ -9,6 +9,8 @@ use crate::seal::TokenName;
 use onionkeep_common::OnionAddress;
 use zeroize::Zeroizing;
 
+#[cfg(test)]
+pub(crate) mod fake;
 pub mod pkcs11;
 
 /// A token that is open and logged in.

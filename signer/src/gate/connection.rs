@@ -4,7 +4,7 @@ use super::Gate;
 use crate::clock::{deadline_in, until};
 use crate::log::{Level, line};
 use onionkeep_common::wire::frame::Header;
-use onionkeep_common::wire::{CertifyRequest, FRAME_MAX, HEADER_LEN, Reply, Rule};
+use onionkeep_common::wire::{CertifyRequest, HEADER_LEN, Reply, Rule};
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
@@ -15,6 +15,9 @@ pub const SILENCE: Duration = Duration::from_secs(60);
 pub const FRAME_PATIENCE: Duration = Duration::from_secs(5);
 /// How long a peer may take to fetch a reply.
 const REPLY_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Octets of the largest content that a header lets through.
+const CONTENT_MAX: usize = 254;
 
 /// How a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,7 +66,7 @@ fn one(gate: &Gate, uid: u32, stream: &UnixStream) -> Result<(), End> {
     let deadline = deadline_in(FRAME_PATIENCE);
     read(stream, rest, deadline, End::Broken)?;
     let Ok(header) = Header::parse(head) else { return malformed(stream) };
-    let mut content = [0; FRAME_MAX as usize];
+    let mut content = [0; CONTENT_MAX];
     let content = content.get_mut(..header.content_len).ok_or(End::Malformed)?;
     read(stream, content, deadline, End::Broken)?;
     match CertifyRequest::parse(header.kind, content) {

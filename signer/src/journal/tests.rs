@@ -94,7 +94,7 @@ fn a_full_disk_releases_nothing_and_the_journal_goes_on_when_there_is_space() {
     Journal::create(dir.path()).unwrap();
     let mut journal = open(&dir).unwrap();
     journal.record(entry(1, 100)).unwrap();
-    journal.file = OpenOptions::new().write(true).open("/dev/full").unwrap();
+    journal.break_writing_for_test();
     assert!(matches!(journal.record(entry(2, 100)), Err(JournalError::Io { .. })));
     assert_eq!(journal.entries(), [entry(1, 100)]);
     journal.record(entry(3, 100)).unwrap();

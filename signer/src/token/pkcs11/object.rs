@@ -79,56 +79,48 @@ pub(super) fn create_root(live: &mut Live) -> Result<(), Trouble> {
     Ok(())
 }
 
-/// What each attribute of the root key must be; `false` ones may also be missing.
-const ROOT_RULES: [(AttributeType, bool); 13] = [
-    (AttributeType::Token, true),
-    (AttributeType::Private, true),
-    (AttributeType::Sensitive, true),
-    (AttributeType::AlwaysSensitive, true),
-    (AttributeType::Extractable, false),
-    (AttributeType::NeverExtractable, true),
-    (AttributeType::Local, true),
-    (AttributeType::Sign, true),
-    (AttributeType::Encrypt, false),
-    (AttributeType::Decrypt, false),
-    (AttributeType::Derive, false),
-    (AttributeType::Wrap, false),
-    (AttributeType::Unwrap, false),
+/// An attribute that is a truth value, and what it must be.
+type RootRule = (AttributeType, fn(bool) -> Attribute, bool);
+
+/// What each attribute of the root key must be; those that must be false may also be missing.
+const ROOT_RULES: [RootRule; 13] = [
+    (AttributeType::Token, Attribute::Token, true),
+    (AttributeType::Private, Attribute::Private, true),
+    (AttributeType::Sensitive, Attribute::Sensitive, true),
+    (AttributeType::AlwaysSensitive, Attribute::AlwaysSensitive, true),
+    (AttributeType::Extractable, Attribute::Extractable, false),
+    (AttributeType::NeverExtractable, Attribute::NeverExtractable, true),
+    (AttributeType::Local, Attribute::Local, true),
+    (AttributeType::Sign, Attribute::Sign, true),
+    (AttributeType::Encrypt, Attribute::Encrypt, false),
+    (AttributeType::Decrypt, Attribute::Decrypt, false),
+    (AttributeType::Derive, Attribute::Derive, false),
+    (AttributeType::Wrap, Attribute::Wrap, false),
+    (AttributeType::Unwrap, Attribute::Unwrap, false),
 ];
 
 /// Reads the root key's attributes back and tries to read its value.
 pub(super) fn check_root(live: &mut Live) -> Result<(), Trouble> {
     let root = root(live)?;
-    let types = ROOT_RULES.map(|(kind, _wanted)| kind);
+    let types = ROOT_RULES.map(|(kind, _make, _wanted)| kind);
     let found = live.session.get_attributes(root, &types)?;
-    for (kind, wanted) in ROOT_RULES {
-        let value = found.iter().find(|attribute| attribute.attribute_type() == kind).and_then(truth);
-        if value.unwrap_or(false) != wanted {
-            let is = value.map_or("missing".to_owned(), |value| value.to_string());
-            return Err(TokenError::Exposed(format!("{kind} is {is}, must be {wanted}")).into());
-        }
+    match broken_rule(&found) {
+        Some(why) => Err(TokenError::Exposed(why).into()),
+        None => value_is_refused(&live.session, root),
     }
-    value_is_refused(&live.session, root)
 }
 
-/// The truth value of an attribute in [`ROOT_RULES`].
-fn truth(attribute: &Attribute) -> Option<bool> {
-    match attribute {
-        Attribute::Token(value)
-        | Attribute::Private(value)
-        | Attribute::Sensitive(value)
-        | Attribute::AlwaysSensitive(value)
-        | Attribute::Extractable(value)
-        | Attribute::NeverExtractable(value)
-        | Attribute::Local(value)
-        | Attribute::Sign(value)
-        | Attribute::Encrypt(value)
-        | Attribute::Decrypt(value)
-        | Attribute::Derive(value)
-        | Attribute::Wrap(value)
-        | Attribute::Unwrap(value) => Some(*value),
-        _ => None,
-    }
+/// The first rule that the attributes break, as a sentence.
+fn broken_rule(found: &[Attribute]) -> Option<String> {
+    ROOT_RULES.iter().find_map(|(kind, make, wanted)| {
+        let (yes, no) = (found.contains(&make(true)), found.contains(&make(false)));
+        let is = match (yes, no) {
+            (true, _) => "true",
+            (false, true) => "false",
+            (false, false) => "missing",
+        };
+        (yes != *wanted).then(|| format!("{kind} is {is}, must be {wanted}"))
+    })
 }
 
 /// Tries to read the value of a key. An answer with the value is the end of it.
@@ -190,4 +182,41 @@ pub(super) fn store(session: &Session, onion: &OnionAddress, sealed: &[u8]) -> R
     // What is not as it was asked for must not stay; that it may not go either is said by the error below.
     let _kept = session.destroy_object(object);
     Err(TokenError::StoredWrong.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The attributes of a root key as it must be.
+    fn good() -> Vec<Attribute> {
+        ROOT_RULES.iter().map(|(_kind, make, wanted)| make(*wanted)).collect()
+    }
+
+    #[test]
+    fn root_key_as_it_must_be_passes() {
+        assert_eq!(broken_rule(&good()), None);
+        let without_false: Vec<_> =
+            ROOT_RULES.iter().filter(|rule| rule.2).map(|(_kind, make, wanted)| make(*wanted)).collect();
+        assert_eq!(broken_rule(&without_false), None);
+    }
+
+    #[test]
+    fn every_attribute_that_is_turned_round_is_named() {
+        for (index, (kind, make, wanted)) in ROOT_RULES.iter().enumerate() {
+            let mut bad = good();
+            bad[index] = make(!wanted);
+            let why = broken_rule(&bad).unwrap();
+            assert!(why.starts_with(&format!("{kind} is {}", !wanted)), "{why}");
+        }
+    }
+
+    #[test]
+    fn a_missing_guard_is_no_guard() {
+        for (index, rule) in ROOT_RULES.iter().enumerate().filter(|(_, rule)| rule.2) {
+            let mut bad = good();
+            bad.remove(index);
+            assert_eq!(broken_rule(&bad), Some(format!("{} is missing, must be true", rule.0)));
+        }
+    }
 }
