@@ -3,7 +3,11 @@
 //! `cargo bench -p onionkeep-publisher --bench descriptor`. Each figure is the least of many rounds, ours and the bare
 //! one by turns, so that other work on the machine does not count.
 
-#![expect(clippy::print_stdout, clippy::indexing_slicing, reason = "a benchmark prints its result and may panic")]
+#![expect(
+    clippy::print_stdout,
+    clippy::indexing_slicing,
+    reason = "a benchmark prints its result and may panic"
+)]
 
 use aes::Aes256;
 use anyhow::{Context, Result, ensure};
