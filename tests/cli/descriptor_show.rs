@@ -19,7 +19,7 @@ fn show(text: &str) -> Ran {
     let path = run.path().join("descriptor");
     files::write(&path, text, User::Harness, 0o644).unwrap();
     let mut command = process::command(programs.path("onionkeep-publisher"), User::Harness);
-    command.args(["descriptor", "show", "--onion", ADDRESS]).arg(&path);
+    command.args(["descriptor", "show", "--onion", ADDRESS, "--period-minutes", "8"]).arg(&path);
     Ran::of(command).unwrap()
 }
 

@@ -137,13 +137,15 @@ fn a_slow_peer_is_cut_off_and_does_not_hold_up_another() {
 }
 
 #[test]
-fn many_silent_peers_do_not_hold_up_another_for_ever() {
+fn more_peers_than_places_wait_until_a_place_is_free() {
     let mut kit = Kit::open_to_us();
     kit.signer.start().unwrap();
-    let silent: Vec<_> = (0..20).map(|_| connect(&kit)).collect();
-    let mut asked = connect(&kit);
-    asked.set_read_timeout(Some(Duration::from_secs(90))).unwrap();
-    asked.write_all(request(&kit, now()).to_frame().as_bytes()).unwrap();
+    let silent: Vec<_> = (0..40).map(|_| connect(&kit)).collect();
+    let mut late = connect(&kit);
+    late.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
+    late.write_all(request(&kit, now()).to_frame().as_bytes()).unwrap();
+    assert!(reply(&mut late).is_err(), "40 silent peers and there is still a place");
     drop(silent);
-    assert!(matches!(reply(&mut asked), Ok(Reply::Certificate(_))));
+    late.set_read_timeout(Some(LIMIT)).unwrap();
+    assert!(matches!(reply(&mut late), Ok(Reply::Certificate(_))), "no place became free");
 }

@@ -58,16 +58,6 @@ fn a_second_token_with_the_same_label_does_not_confuse_a_pinned_serial() {
 }
 
 #[test]
-fn two_tokens_with_the_same_label_and_serial_are_refused() {
-    let kit = Kit::open_to_us();
-    let tokens = kit.signer.token().tokens();
-    let only = std::fs::read_dir(&tokens).unwrap().next().unwrap().unwrap().path();
-    files::copy_tree(&only, &tokens.join("copy")).unwrap();
-    let ran = kit.signer.run(&["serve"]).unwrap();
-    assert_fails(&ran, ran.code, &["token"]);
-}
-
-#[test]
 fn without_a_serial_nothing_but_token_init_runs() {
     let mut kit = Kit::open_to_us();
     kit.signer.set_serial(None).unwrap();
@@ -104,7 +94,8 @@ fn an_altered_object_is_found_and_never_serves() {
             std::fs::write(&object, altered).unwrap();
             let ran = kit.signer.run(&["key", "show"]).unwrap();
             assert!((0..=8).contains(&ran.code), "{ran:?}");
-            assert!(ran.code != 0 || ran.stdout.contains(&kit.address), "{ran:?}");
+            let others = ran.stdout.replace(&kit.address, "");
+            assert!(!others.contains(".onion"), "another address: {ran:?}");
             codes.push(ran.code);
         }
         std::fs::write(&object, original).unwrap();

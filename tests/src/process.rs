@@ -86,37 +86,28 @@ pub fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
-/// Memory that the signer may lock, in octets: far more than it needs.
-const LOCKABLE: u64 = 64 << 20;
+/// Lets a program lock all its memory, as the signer wants to.
+const UNLIMITED: [&str; 1] = ["--memlock=unlimited:unlimited"];
 
-/// Whether the signer can lock its memory here: the limit is high enough, or we may raise it.
+/// Whether the signer can lock its memory here: nothing limits it, or we may lift the limit.
 #[must_use]
 pub fn can_lock_memory() -> bool {
     static CAN: OnceLock<bool> = OnceLock::new();
-    *CAN.get_or_init(|| {
-        limit_is_high()
-            || Command::new("prlimit")
-                .args([raised_limit(), "true".into()])
-                .output()
-                .is_ok_and(|o| o.status.success())
-    })
+    let lifted =
+        || Command::new("prlimit").args(UNLIMITED).arg("true").output().is_ok_and(|o| o.status.success());
+    *CAN.get_or_init(|| !memory_is_limited() || lifted())
 }
 
-/// Whether the limit on locked memory is high enough as it is.
-fn limit_is_high() -> bool {
-    getrlimit(Resource::Memlock).current.is_none_or(|octets| octets >= LOCKABLE)
-}
-
-/// The argument of `prlimit`.
-fn raised_limit() -> String {
-    format!("--memlock={LOCKABLE}:{LOCKABLE}")
+/// Whether there is a limit on locked memory now.
+fn memory_is_limited() -> bool {
+    getrlimit(Resource::Memlock).maximum.is_some()
 }
 
 /// A command for `program` as `user`, which dies with the harness.
 pub fn command(program: impl AsRef<OsStr>, user: User) -> Command {
-    let mut command = if user == User::Signer && !limit_is_high() && can_lock_memory() {
+    let mut command = if user == User::Signer && memory_is_limited() && can_lock_memory() {
         let mut command = Command::new("prlimit");
-        command.args([raised_limit(), "setpriv".into()]);
+        command.args(UNLIMITED).arg("setpriv");
         command
     } else {
         Command::new("setpriv")

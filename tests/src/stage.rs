@@ -69,14 +69,16 @@ impl Stage {
         });
         let (network, (signer, address)) = (network?, custody?);
         report.waiting("client, publisher's tor and backends");
-        let (client, inspector, mut publisher_tor, backends) = start_tors(&network, &address, backends)?;
+        let (client, inspector, mut publisher_tor, mut backends) = start_tors(&network, &address, backends)?;
         let mut uploads = publisher_tor.node.control()?;
         uploads.ask("SETEVENTS HS_DESC")?;
+        report.waiting("the backends' own descriptors");
+        backends.iter_mut().try_for_each(|backend| backend.wait_published(UPLOAD_LIMIT))?;
         let mut publisher = Publisher::new(run.path(), &programs, &publisher_tor)?;
         publisher.serve(vec![service(&address, &signer, &backends)])?;
         publisher.start()?;
         let (published_from, report) = (Instant::now(), report.clone());
-        report.reached("client and backends run, the publisher is started");
+        report.reached("client and backends are ready, the publisher is started");
         Ok(Self {
             client,
             inspector,

@@ -74,6 +74,9 @@ impl Signer {
         if process::is_root() {
             text.push_str(&format!("socket_group = \"{SIGNER_SOCKET_GROUP}\"\n"));
         }
+        if !process::can_lock_memory() {
+            text.push_str("memory_lock = \"if-possible\"\n");
+        }
         text.push_str(&format!(
             "\n[token]\nmodule = \"{}\"\nlabel = \"{LABEL}\"\n",
             self.token.module().display()
