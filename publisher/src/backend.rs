@@ -96,13 +96,24 @@ pub struct Backend {
     probe_failures: u32,
     /// When a probe last succeeded.
     probe_up: Option<UnixTime>,
+    /// It was down and answers again; its descriptor may be one from before.
+    unconfirmed: bool,
 }
 
 impl Backend {
     /// A backend of which nothing is known.
     #[must_use]
     pub const fn new(name: String, address: OnionAddress) -> Self {
-        Self { name, address, seen: None, last_good: None, misses: 0, probe_failures: 0, probe_up: None }
+        Self {
+            name,
+            address,
+            seen: None,
+            last_good: None,
+            misses: 0,
+            probe_failures: 0,
+            probe_up: None,
+            unconfirmed: false,
+        }
     }
 
     /// The last good descriptor.
@@ -135,6 +146,7 @@ impl Backend {
         };
         self.last_good = Some(now);
         self.misses = 0;
+        self.unconfirmed = false;
         if observation == Observation::New {
             let uploaded = uploaded_at(now, run_start, decoded.revision);
             self.seen = Some(Seen {
@@ -158,6 +170,7 @@ impl Backend {
     /// A probe has ended.
     pub fn probed(&mut self, now: UnixTime, up: bool) {
         if up {
+            self.unconfirmed |= self.probe_failures >= DOWN_AFTER;
             self.probe_failures = 0;
             self.probe_up = Some(now);
         } else {
@@ -168,6 +181,14 @@ impl Backend {
         }
     }
 
+    /// Whether it was down and answers again, so that its descriptor has to be fetched before it counts as up.
+    ///
+    /// A restarted backend has new introduction points; those of its last descriptor are dead.
+    #[must_use]
+    pub const fn awaits_descriptor(&self) -> bool {
+        self.unconfirmed
+    }
+
     /// Whether it counts as up. A successful probe outweighs an old or missing descriptor, a failed one a fresh descriptor.
     #[must_use]
     pub fn health(&self) -> Health {
@@ -176,7 +197,7 @@ impl Backend {
         };
         // The age at the last answer of an HSDir: if none answers, that says nothing about the backend.
         let age = self.last_good.map_or(0, |last| last.since(seen.uploaded));
-        if self.probe_failures >= DOWN_AFTER {
+        if self.probe_failures >= DOWN_AFTER || self.unconfirmed {
             Health::Down
         } else if self.probe_up.is_some() {
             Health::Up

@@ -1,7 +1,7 @@
 //! The log: one line per decision on stderr. The only place that writes it.
 //!
 //! A line is `2026-11-22T16:40:00Z level event key=value ...`. Onion addresses are written by their end only, secrets
-//! and descriptors never. A line that repeats within a minute is counted instead of written.
+//! and descriptors never. A line that comes again and again within a minute is counted instead of written.
 
 use crate::clock;
 use crate::netdoc::date::Iso;
@@ -12,6 +12,8 @@ use std::sync::{Mutex, PoisonError};
 
 /// How long a repetition is suppressed, in **seconds**.
 const QUIET: u64 = 60;
+/// How often the same line is written within that time.
+const BURST: u64 = 3;
 /// How many different lines are remembered.
 const REMEMBERED: usize = 256;
 
@@ -106,27 +108,27 @@ pub fn error(event: &str) -> Line {
 /// The lines of the last minute.
 #[derive(Default)]
 struct Recent {
-    /// For each line: when it was written, and how often it came again since.
+    /// For each line: when its minute began, and how often it came since.
     lines: HashMap<String, (u64, u64)>,
 }
 
 impl Recent {
     /// `None` if the line is a repetition, else how many repetitions were left out since it was last written.
     fn repeated(&mut self, now: u64, text: &str) -> Option<u64> {
-        if let Some((written, repeated)) = self.lines.get_mut(text)
-            && now.abs_diff(*written) < QUIET
+        if let Some((began, count)) = self.lines.get_mut(text)
+            && now.abs_diff(*began) < QUIET
         {
-            *repeated = repeated.saturating_add(1);
-            return None;
+            *count = count.saturating_add(1);
+            return (*count <= BURST).then_some(0);
         }
         if self.lines.len() >= REMEMBERED {
-            self.lines.retain(|_text, (written, _repeated)| now.abs_diff(*written) < QUIET);
+            self.lines.retain(|_text, (began, _count)| now.abs_diff(*began) < QUIET);
         }
         if self.lines.len() >= REMEMBERED {
             self.lines.clear();
         }
-        let before = self.lines.insert(text.to_owned(), (now, 0));
-        Some(before.map_or(0, |(_written, repeated)| repeated))
+        let before = self.lines.insert(text.to_owned(), (now, 1));
+        Some(before.map_or(0, |(_began, count)| count.saturating_sub(BURST)))
     }
 }
 
@@ -147,10 +149,12 @@ mod tests {
         let mut recent = Recent::default();
         assert_eq!(recent.repeated(100, "a"), Some(0));
         assert_eq!(recent.repeated(100, "b"), Some(0));
-        assert_eq!(recent.repeated(130, "a"), None);
+        assert_eq!(recent.repeated(130, "a"), Some(0));
+        assert_eq!(recent.repeated(140, "a"), Some(0));
+        assert_eq!(recent.repeated(150, "a"), None);
         assert_eq!(recent.repeated(159, "a"), None);
         assert_eq!(recent.repeated(160, "a"), Some(2));
-        assert_eq!(recent.repeated(161, "a"), None);
+        assert_eq!(recent.repeated(161, "a"), Some(0));
     }
 
     #[test]

@@ -126,6 +126,8 @@ pub enum Event {
     Probed(usize, bool),
     /// News of a backend that does not answer probes: probe it again soon.
     ProbeSoon(usize),
+    /// A backend that was down answers probes again: fetch its descriptor soon.
+    FetchSoon(usize),
     /// Time has passed.
     Tick,
 }
@@ -296,6 +298,11 @@ impl Machine {
             Event::ProbeSoon(backend) => {
                 if let Some(clock) = self.backends.get_mut(backend) {
                     clock.probe_soon(now, dice);
+                }
+            }
+            Event::FetchSoon(backend) => {
+                if let Some(clock) = self.backends.get_mut(backend) {
+                    clock.fetch_anew(now, dice);
                 }
             }
             Event::Tick => self.backends.iter_mut().for_each(|backend| backend.give_up(now)),

@@ -131,6 +131,10 @@ fn two_failed_probes_are_down_and_one_success_is_up() {
     backend.observe(RUN.plus(30), period(1), RUN, decoded(counter(25), 2));
     assert_eq!(backend.health(), Health::Down);
     backend.probed(RUN.plus(31), true);
+    assert!(backend.awaits_descriptor());
+    assert_eq!(backend.health(), Health::Down, "its points may be those from before a restart");
+    backend.observe(RUN.plus(32), period(1), RUN, decoded(counter(25), 2));
+    assert!(!backend.awaits_descriptor());
     assert_eq!(backend.health(), Health::Up);
 }
 

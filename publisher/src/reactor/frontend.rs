@@ -299,13 +299,16 @@ impl Frontend {
             }
         };
         backend.probed(hands.now, up);
-        let after = backend.health();
+        let (after, fetch) = (backend.health(), backend.awaits_descriptor());
+        let line = log::info("probe").with("backend", &backend.name).with("up", up);
         if before != after || !up {
-            let line = log::info("probe").with("backend", &backend.name).with("up", up);
             self.line(line.with("state", after.name()).maybe("problem", problem.as_ref())).write();
         }
         self.set_problem(at, problem.map(|problem| format!("probe: {problem}")));
         self.feed(Event::Probed(at, up), hands);
+        if fetch {
+            self.feed(Event::FetchSoon(at), hands);
+        }
         self.choose(hands);
     }
 
@@ -384,14 +387,20 @@ impl Frontend {
             Err(_other) => Stored::No,
         };
         let result = answer.as_ref().map_or_else(ToString::to_string, |()| "stored".to_owned());
-        let line = if answer.is_ok() { log::info("stored") } else { log::warn("not-stored") };
-        let line = line.with("period", at.number).with("revision", revision).with("hsdir", hsdir);
-        let line = line.maybe("problem", answer.as_ref().err());
         period.answered(hands.now, hsdir, result, answer.is_ok().then_some(revision));
         if stored == Stored::Rejected && period.first_refusal(number) && !fetched_now {
             period.raise();
         }
-        self.line(line).write();
+        let desc = self.machine.descs().iter().find(|desc| desc.plan().role.period == at);
+        let hsdirs = desc.map_or(&[][..], |desc| &desc.plan().hsdirs);
+        let everywhere = period.is_held_by(hsdirs);
+        let name = if answer.is_ok() { log::info("stored-everywhere") } else { log::warn("not-stored") };
+        let line = name.with("period", at.number).with("revision", revision);
+        match answer {
+            Err(problem) => self.line(line.with("hsdir", hsdir).with("problem", problem)).write(),
+            Ok(()) if everywhere => self.line(line.with("hsdirs", hsdirs.len())).write(),
+            Ok(()) => {}
+        }
         self.feed(Event::Uploaded { period: at, hsdir, number, stored }, hands);
     }
 

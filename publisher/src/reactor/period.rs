@@ -151,6 +151,13 @@ impl Period {
         }
     }
 
+    /// Whether all these HSDirs have confirmed the last upload.
+    pub(super) fn is_held_by(&self, hsdirs: &[Fingerprint]) -> bool {
+        let last = self.last.map(|last| last.revision);
+        let held = |hsdir: &Fingerprint| self.answers.get(hsdir)?.stored.map(|(revision, _at)| revision);
+        last.is_some() && hsdirs.iter().all(|hsdir| held(hsdir) >= last)
+    }
+
     /// Takes the highest counter that an HSDir has shown; true if that was news.
     pub(super) fn seen(&mut self, revision: u64) -> bool {
         let news = revision > self.state.revision;
