@@ -1,0 +1,203 @@
+//! Transcripts of the command line: what an operator types, and what comes back with which exit code.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// A frontend.
+const FRONTEND: &str = "25njqamcweflpvkl73j4szahhihoc4xt3ktcgjnpaingr5yhkenl5sid";
+
+/// The shipped example.
+fn example() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("dist/publisher.example.toml")
+}
+
+/// What a command line gave.
+struct Ran {
+    code: i32,
+    stdout: String,
+    stderr: String,
+}
+
+/// Runs the program in a folder.
+fn run_in(dir: &Path, arguments: &[&str]) -> Ran {
+    let program = env!("CARGO_BIN_EXE_onionkeep-publisher");
+    let Output { status, stdout, stderr } = Command::new(program).args(arguments).current_dir(dir).output().unwrap();
+    let text = |octets: Vec<u8>| String::from_utf8(octets).unwrap();
+    Ran { code: status.code().unwrap(), stdout: text(stdout), stderr: text(stderr) }
+}
+
+/// Runs the program on a configuration with this text.
+fn run_on(text: &str, arguments: &[&str]) -> Ran {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("p.toml"), text).unwrap();
+    run_in(dir.path(), &[&["--config", "p.toml"], arguments].concat())
+}
+
+fn example_text() -> String {
+    std::fs::read_to_string(example()).unwrap()
+}
+
+/// A descriptor that C tor made, with its address and period.
+fn recorded() -> (String, String) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/vectors");
+    let vectors = std::fs::read_to_string(folder.join("descriptors.json")).unwrap();
+    let vectors: serde_json::Value = serde_json::from_str(&vectors).unwrap();
+    let entries = vectors["descriptors"].as_array().unwrap();
+    let entry = entries.iter().find(|entry| entry["name"] == "ctor_plain").unwrap();
+    let text = std::fs::read_to_string(folder.join("ctor_plain.desc.txt")).unwrap();
+    (entry["address"].as_str().unwrap().to_owned(), text)
+}
+
+#[test]
+fn shipped_example_is_right() {
+    let ran = run_on(&example_text(), &["check-config"]);
+    assert_eq!((ran.code, ran.stdout.as_str(), ran.stderr.as_str()), (0, "ok: 1 services, 2 backends\n", ""));
+}
+
+#[test]
+fn shipped_example_explains_every_key() {
+    let text = example_text();
+    for key in ["state_dir", "status_socket", "control", "password", "allow_plain_cookie", "socks", "address", "signer",
+        "max_intro_points", "probe_port", "probe_interval_seconds", "name"] {
+        let line = text.lines().position(|line| line.trim_start_matches("# ").starts_with(&format!("{key} = ")));
+        let line = line.unwrap_or_else(|| panic!("{key} is not in the example"));
+        let before = text.lines().nth(line - 1).unwrap();
+        assert!(before.starts_with('#') || text.lines().nth(line - 2).unwrap().starts_with('#'), "{key}: {before}");
+    }
+}
+
+#[test]
+fn every_problem_is_told_at_once_with_its_line() {
+    let text = example_text().replace("probe_port", "probe_prot").replace("state_dir =", "state_dri =");
+    let text = text.replace("aoqqpp7", "aoqqpp6").replace("paozpdhgz2okvc6kgbxvh2bnfsmt4xergrtcl4obkhopyvwxkpjzvoad", FRONTEND);
+    let ran = run_on(&text, &["check-config"]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (2, ""));
+    for wanted in [
+        "error: p.toml has 5 problems:",
+        "line 5: unknown key `state_dri` in the top level; did you mean `state_dir`?",
+        "unknown key `probe_prot` in [[service]]; did you mean `probe_port`?",
+        "address: this is a frontend, which cannot be a backend",
+        "address: the checksum of the onion address is wrong",
+        "\ntry: correct these lines",
+    ] {
+        assert!(ran.stderr.contains(wanted), "{wanted} in\n{}", ran.stderr);
+    }
+}
+
+#[test]
+fn a_missing_configuration_is_a_configuration_error() {
+    let dir = tempfile::tempdir().unwrap();
+    for command in ["check-config", "run", "status"] {
+        let ran = run_in(dir.path(), &["--config", "none.toml", command]);
+        assert_eq!(ran.code, 2, "{command}");
+        assert!(ran.stderr.starts_with("error: cannot read none.toml: "), "{}", ran.stderr);
+        assert!(ran.stderr.contains("\ntry: "), "{}", ran.stderr);
+    }
+}
+
+#[test]
+fn unknown_words_are_usage_errors() {
+    let dir = tempfile::tempdir().unwrap();
+    for words in [&["chek-config"][..], &[], &["torrc"], &["descriptor", "show"], &["status", "--xml"]] {
+        assert_eq!(run_in(dir.path(), words).code, 2, "{words:?}");
+    }
+    assert!(run_in(dir.path(), &["chek-config"]).stderr.contains("check-config"), "the nearest word is named");
+}
+
+#[test]
+fn every_example_in_the_help_runs() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("publisher.toml"), example_text()).unwrap();
+    let (_address, descriptor) = recorded();
+    std::fs::write(dir.path().join("descriptor.txt"), descriptor).unwrap();
+    let commands: [(&[&str], i32); 5] = [
+        (&["check-config"], 0),
+        (&["torrc", "frontend"], 0),
+        (&["torrc", "backend"], 0),
+        // Nobody runs: that is what it says.
+        (&["status"], 5),
+        // The recorded descriptor is of another address than the example's.
+        (&["descriptor", "show"], 4),
+    ];
+    for (command, code) in commands {
+        let help = run_in(dir.path(), &[command, &["--help"]].concat());
+        assert_eq!(help.code, 0);
+        let example = help.stdout.split("Example:\n").nth(1).unwrap_or_else(|| panic!("{command:?} has no example"));
+        let words: Vec<_> = example.split_whitespace().collect();
+        assert_eq!(words[0], "onionkeep-publisher");
+        assert!(!words.contains(&"run"), "it would not end");
+        let ran = run_in(dir.path(), &words[1..]);
+        assert_eq!(ran.code, code, "{example}\n{}", ran.stderr);
+    }
+}
+
+#[test]
+fn run_says_why_it_cannot_start() {
+    let text = example_text().replace("/var/lib/onionkeep-publisher", "/nonexistent/folder/state");
+    let ran = run_on(&text, &["run"]);
+    assert_eq!(ran.code, 1);
+    assert!(ran.stderr.contains("error: cannot make the folder /nonexistent/folder/state"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("\ntry: see that the folder exists"), "{}", ran.stderr);
+}
+
+#[test]
+fn status_without_a_publisher_is_5() {
+    let ran = run_on(&example_text().replace("/run/onionkeep-publisher", "/nonexistent"), &["status", "--json"]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (5, ""));
+    assert!(ran.stderr.starts_with("error: cannot reach the publisher at /nonexistent/status.sock"), "{}", ran.stderr);
+}
+
+#[test]
+fn torrc_lines_are_printed_whole() {
+    let frontend = run_on(&example_text(), &["torrc", "frontend"]);
+    assert_eq!(frontend.code, 0);
+    let wanted = "# torrc of the publisher's tor. It runs no onion service of its own.\n\
+        ControlSocket /run/tor/control\n\
+        ControlSocketsGroupWritable 1\n\
+        CookieAuthentication 1\n\
+        CookieAuthFileGroupReadable 1\n\
+        SocksPort 127.0.0.1:9050\n\
+        # An idle tor would stop following the network.\n\
+        DormantCanceledByStartup 1\n";
+    assert_eq!(frontend.stdout, wanted);
+    let backend = run_on(&example_text(), &["torrc", "backend"]);
+    let wanted = format!(
+        "# torrc of b1, b2: these lines, the port line as your application needs it.\n\
+        HiddenServiceDir /var/lib/tor/onionkeep_backend\n\
+        HiddenServiceVersion 3\n\
+        HiddenServicePort 80 127.0.0.1:80\n\
+        HiddenServiceOnionBalanceInstance 1\n\
+        # The file /var/lib/tor/onionkeep_backend/ob_config of b1, b2, in place before tor starts, with exactly:\n\
+        MasterOnionAddress {FRONTEND}.onion\n"
+    );
+    assert_eq!(backend.stdout, wanted);
+}
+
+#[test]
+fn a_descriptor_of_c_tor_is_shown_as_json() {
+    let (address, descriptor) = recorded();
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("d"), descriptor).unwrap();
+    let base: &[&str] = &["descriptor", "show", "--onion", &address];
+    // Recorded in a test network with periods of its own.
+    let ran = run_in(dir.path(), &[base, &["--period-minutes", "8", "d"]].concat());
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    let json: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert!(json.to_string().contains("7742403"), "the revision counter: {json}");
+    assert_eq!(run_in(dir.path(), &[base, &["d"]].concat()).code, 4, "no period of 24 hours fits");
+    assert_eq!(run_in(dir.path(), &[base, &["--period-minutes", "0", "d"]].concat()).code, 2);
+}
+
+#[test]
+fn a_broken_descriptor_is_4_and_the_place_is_named() {
+    let (address, descriptor) = recorded();
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("d"), descriptor.replacen("revision-counter ", "revision-counter 1", 1)).unwrap();
+    let ran = run_in(dir.path(), &["descriptor", "show", "--onion", &address, "d"]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (4, ""));
+    assert!(ran.stderr.starts_with("error: d: ") && ran.stderr.contains("\ntry: "), "{}", ran.stderr);
+    std::fs::write(dir.path().join("d"), "").unwrap();
+    assert_eq!(run_in(dir.path(), &["descriptor", "show", "--onion", &address, "d"]).code, 4);
+    assert_eq!(run_in(dir.path(), &["descriptor", "show", "--onion", &address, "none"]).code, 2);
+    assert_eq!(run_in(dir.path(), &["descriptor", "show", "--onion", "abc", "d"]).code, 2);
+}
