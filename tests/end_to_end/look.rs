@@ -39,8 +39,9 @@ pub(crate) fn tell(stage: &mut Stage) -> Result<()> {
     }
     found.extend(rows::pair(&ordinary, &first)?);
     found.extend(rows::over_time(&first, &second)?);
+    found.extend(rows::intervals(&stage.publisher.status()?)?);
     ensure!(found.is_empty(), "a frontend can be told from a C tor service:\n  {}", found.join("\n  "));
-    stage.report.reached("rows 1-5, 7-13, 15, 19: nothing tells the frontend from a C tor service");
+    stage.report.reached("rows 1-5, 7-13, 15, 19, 22: nothing tells the frontend from a C tor service");
     limit_points(stage, None)
 }
 

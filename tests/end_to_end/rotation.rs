@@ -1,12 +1,14 @@
 //! A whole time period passes: both descriptors hand over, and a client that knows nothing can connect at every moment.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use data_encoding::BASE64_NOPAD;
 use onionkeep_tests::stage::Stage;
 use onionkeep_tests::tornet::{Answer, Client, Network};
+use serde_json::Value;
 
 /// Clients that take turns, because tor lets one forget everything every 10 s at most.
 const CLIENTS: usize = 10;
@@ -80,19 +82,44 @@ fn visit_in_turn(mut client: Client, address: &str, turn: usize, span: Duration)
     Ok(seen)
 }
 
-/// Number of blinded keys under which the frontend's descriptor was found while the visits went on.
+/// Number of blinded keys under which the frontend's descriptor was found while the visits went on, each of which must
+/// be one of the two that the publisher says it has; and one of them must have been handed over from second to first.
 fn watch_keys(stage: &mut Stage, span: Duration) -> Result<usize> {
-    let (start, mut keys) = (Instant::now(), BTreeSet::new());
+    let (start, mut keys, mut roles) =
+        (Instant::now(), BTreeSet::new(), BTreeMap::<String, Vec<String>>::new());
     let address = stage.address.clone();
     while start.elapsed() < span {
-        let found = stage.newest(&address);
-        if found.is_ok_and(|opened| keys.insert(opened.blinded)) {
-            let (number, when) = (keys.len(), start.elapsed().as_secs());
-            stage.report.reached(&format!("blinded key number {number} after {when} s"));
+        for (blinded, role) in roles_now(stage)? {
+            let known = roles.entry(blinded).or_default();
+            if known.last() != Some(&role) {
+                known.push(role);
+            }
+        }
+        if let Ok(opened) = stage.newest(&address) {
+            let blinded = BASE64_NOPAD.encode(&opened.blinded);
+            ensure!(
+                roles.contains_key(&blinded),
+                "clients find a descriptor under {blinded}, the status has {roles:?}"
+            );
+            if keys.insert(blinded) {
+                let (number, when) = (keys.len(), start.elapsed().as_secs());
+                stage.report.reached(&format!("blinded key number {number} after {when} s"));
+            }
         }
         thread::sleep(PACE * 5);
     }
+    let handed_over = roles.values().filter(|roles| **roles == ["second", "first"]).count();
+    ensure!(handed_over > 0, "no descriptor was handed over from second to first: {roles:?}");
     Ok(keys.len())
+}
+
+/// Blinded key and role of both descriptors, as the publisher's status has them.
+fn roles_now(stage: &Stage) -> Result<Vec<(String, String)>> {
+    let status = stage.publisher.status()?;
+    let descriptors =
+        status["services"][0]["descriptors"].as_array().context("no descriptors in the status")?;
+    let text = |value: &Value| value.as_str().map(str::to_owned).context("no text in the status");
+    descriptors.iter().map(|one| Ok((text(&one["blinded"])?, text(&one["role"])?))).collect()
 }
 
 /// Every visit must have been answered, at the first try or, where a circuit broke, at the second.

@@ -7,6 +7,7 @@ use data_encoding::{BASE64, BASE64_NOPAD};
 use onionkeep_common::cert::{CertType, UncheckedCert};
 use onionkeep_tests::clock;
 use onionkeep_tests::descriptor::{Opened, object, value};
+use serde_json::Value;
 
 /// Seconds in an hour.
 const HOUR: u64 = 3600;
@@ -275,6 +276,27 @@ pub(super) fn over_time(first: &Subject, second: &Subject) -> Result<Vec<String>
         from.iter().filter(|r| other.contains(r)).cloned().collect::<Vec<_>>()
     };
     findings.row(15, kept(&before, &after) == kept(&after, &before), "the points changed their order");
+    Ok(findings.found)
+}
+
+/// Row 22, as the publisher plans it: each descriptor on its own clock, 60 to 120 minutes after the upload before.
+pub(super) fn intervals(status: &Value) -> Result<Vec<String>> {
+    let mut findings = Findings::new("frontend's plan");
+    let descriptors =
+        status["services"][0]["descriptors"].as_array().context("no descriptors in the status")?;
+    let mut waits = Vec::new();
+    for descriptor in descriptors {
+        let time = |key: &str| descriptor[key].as_u64().with_context(|| format!("no {key} in the status"));
+        waits.push(time("next_upload")? - time("uploaded")?);
+    }
+    findings.row(22, waits.len() == 2, "there are not two descriptors");
+    // The upload is noted when it is sent, some seconds after it was planned.
+    findings.row(
+        22,
+        waits.iter().all(|wait| (HOUR - 60..=2 * HOUR).contains(wait)),
+        "not in 60 to 120 minutes",
+    );
+    findings.row(22, waits.first() != waits.last(), "both descriptors at the same time");
     Ok(findings.found)
 }
 
