@@ -17,6 +17,7 @@ use zeroize::Zeroizing;
 
 mod files;
 mod random;
+mod scrub;
 pub mod thread;
 
 /// What the gate may ask of the vault.
@@ -233,7 +234,7 @@ impl<T: Token> Vault<T> {
     /// # Errors
     /// [`VaultError`] if it is missing, there twice, or does not open.
     pub fn check(&mut self, onion: OnionAddress) -> Result<(), VaultError> {
-        self.unseal(onion).map(drop)
+        scrub::after(|| self.unseal(onion).map(drop))
     }
 
     /// Unseals, certifies, wipes.
@@ -241,9 +242,11 @@ impl<T: Token> Vault<T> {
     /// # Errors
     /// [`VaultError`] if the token is away or the seal does not open.
     pub fn certify(&mut self, onion: OnionAddress, terms: &CertTerms) -> Result<EncodedCert, VaultError> {
-        let hedge = Hedge::new(random::octets()?);
-        let key = self.unseal(onion)?;
-        key.certify(terms, &hedge).map_err(|why| VaultError::Core { onion, why })
+        scrub::after(|| {
+            let hedge = Hedge::new(random::octets()?);
+            let key = self.unseal(onion)?;
+            key.certify(terms, &hedge).map_err(|why| VaultError::Core { onion, why })
+        })
     }
 
     /// The key of an onion; checked to be its key. It lives as short as the caller lets it.

@@ -139,24 +139,18 @@ fn request(onion: OnionAddress, period: PeriodNumber, seed: u8) -> CertifyReques
 }
 
 fn cert(reply: Reply) -> EncodedCert {
-    match reply {
-        Reply::Certificate(cert) => cert,
-        other => panic!("{other:?}"),
-    }
+    let Reply::Certificate(cert) = reply else { panic!("{reply:?}") };
+    cert
 }
 
 fn rule(reply: Reply) -> Rule {
-    match reply {
-        Reply::Refused { rule, .. } => rule,
-        other => panic!("{other:?}"),
-    }
+    let Reply::Refused { rule, .. } = reply else { panic!("{reply:?}") };
+    rule
 }
 
 fn reason(reply: Reply) -> AwayReason {
-    match reply {
-        Reply::Away { reason, .. } => reason,
-        other => panic!("{other:?}"),
-    }
+    let Reply::Away { reason, .. } = reply else { panic!("{reply:?}") };
+    reason
 }
 
 #[test]

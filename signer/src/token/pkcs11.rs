@@ -142,17 +142,13 @@ impl Pkcs11Token {
                 self.live = None;
                 self.come_back(false)
             }
-            Cure::LoadAgain => {
-                self.unload();
-                self.come_back(true)
-            }
+            Cure::LoadAgain => self.come_back(true),
         }
     }
 
     /// The session; brings the token back first if it is away and the pause is over.
     fn live(&mut self) -> Result<&mut Live, TokenError> {
         if self.live.is_none() {
-            self.unload();
             self.come_back(true)?;
         }
         self.live.as_mut().ok_or_else(|| TokenError::Away { why: "no session".to_owned(), retry_after: 1 })
@@ -166,16 +162,19 @@ impl Pkcs11Token {
         }
     }
 
-    /// Loads the module if it is not there, pins the token, logs in. Pauses grow while this fails.
-    fn come_back(&mut self, paused: bool) -> Result<(), TokenError> {
+    /// Pins the token and logs in again; `anew` with a fresh library, and not before the pause is over.
+    fn come_back(&mut self, anew: bool) -> Result<(), TokenError> {
         if self.pin_refused {
             return Err(TokenError::PinIncorrect("user PIN"));
         }
-        if let Some(wait) = self.backoff.wait().filter(|_wait| paused) {
+        if anew && let Some(wait) = self.backoff.wait() {
             return Err(TokenError::Away {
                 why: "it did not answer".to_owned(),
                 retry_after: backoff::seconds(wait),
             });
+        }
+        if anew {
+            self.unload();
         }
         match self.bring_back() {
             Ok(session) => {
