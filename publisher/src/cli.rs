@@ -78,7 +78,7 @@ enum TorrcCommand {
     /// The lines for the publisher's tor
     #[command(after_help = "Example:\n  onionkeep-publisher --config publisher.toml torrc frontend")]
     Frontend,
-    /// The lines and the ob_config file for the backends
+    /// The lines and the `ob_config` file for the backends
     #[command(after_help = "Example:\n  onionkeep-publisher --config publisher.toml torrc backend")]
     Backend,
 }

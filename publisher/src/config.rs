@@ -135,7 +135,12 @@ impl Config {
             let tor = top.required_section("tor", TOR).and_then(|section| tor_section(&section));
             let socks = tor.as_ref().is_none_or(|tor| tor.socks.is_some());
             let services = services(top, socks);
-            Some(Self { state_dir: state_dir?, status_socket: status_socket?, tor: tor?, services: services? })
+            Some(Self {
+                state_dir: state_dir?,
+                status_socket: status_socket?,
+                tor: tor?,
+                services: services?,
+            })
         })
     }
 }
@@ -189,7 +194,10 @@ fn tor_section(tor: &Section<'_, '_>) -> Option<TorSection> {
     let password = tor.text("password").map(|text| match text.strip_prefix("file:") {
         Some(path) if path.starts_with('/') => PathBuf::from(path),
         _other => {
-            tor.report("password", "password: wanted is \"file:/absolute/path\"; the password itself has no place here");
+            tor.report(
+                "password",
+                "password: wanted is \"file:/absolute/path\"; the password itself has no place here",
+            );
             PathBuf::new()
         }
     });
@@ -229,7 +237,8 @@ fn service(section: &Section<'_, '_>, socks: bool, frontends: &[OnionAddress]) -
         section.report("probe_port", "probe_port: probing goes through tor's SOCKS port; set socks in [tor]");
     }
     if interval.is_some() && !section.has("probe_port") {
-        section.report("probe_interval_seconds", "probe_interval_seconds: without probe_port nothing is probed");
+        section
+            .report("probe_interval_seconds", "probe_interval_seconds: without probe_port nothing is probed");
     }
     let probing = port.and_then(|port| u16::try_from(port).ok());
     let backends = backends(section, frontends);

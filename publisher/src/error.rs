@@ -76,11 +76,15 @@ impl Failure {
             Self::Config(ConfigError::Problems { .. }) => {
                 "correct these lines and run `onionkeep-publisher --config FILE check-config`"
             }
-            Self::Config(ConfigError::Password { .. }) => "write the password's line into that file and chmod it 0640",
+            Self::Config(ConfigError::Password { .. }) => {
+                "write the password's line into that file and chmod it 0640"
+            }
             Self::Usage(_) => "see `onionkeep-publisher --help`",
             Self::State(error) => error.advice(),
             Self::Status(error) => error.advice(),
-            Self::StatusServer(_) => "see that its folder exists and belongs to this user, and that no other publisher runs",
+            Self::StatusServer(_) => {
+                "see that its folder exists and belongs to this user, and that no other publisher runs"
+            }
             Self::Harden(_) => "run it on Linux, without a seccomp filter that forbids prctl",
             Self::File { .. } => "name an existing file that this user may read",
             Self::Descriptor { .. } => "see that the file is whole and belongs to the onion address given",

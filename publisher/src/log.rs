@@ -57,11 +57,8 @@ impl Line {
         let value = value.to_string();
         let plain = |symbol: char| symbol.is_ascii_graphic() && symbol != '"' && symbol != '=';
         let quoted = value.is_empty() || !value.chars().all(plain);
-        let written = if quoted {
-            write!(self.text, " {key}={value:?}")
-        } else {
-            write!(self.text, " {key}={value}")
-        };
+        let written =
+            if quoted { write!(self.text, " {key}={value:?}") } else { write!(self.text, " {key}={value}") };
         // Writing to a string cannot fail.
         let _always = written.is_ok();
         self
@@ -138,7 +135,11 @@ mod tests {
 
     #[test]
     fn values_are_quoted_where_needed() {
-        let line = info("upload").with("period", 20_000).with("why", "two words").with("raw", "a\"b\n").maybe("x", None::<u8>);
+        let line = info("upload")
+            .with("period", 20_000)
+            .with("why", "two words")
+            .with("raw", "a\"b\n")
+            .maybe("x", None::<u8>);
         assert_eq!(line.text, "info upload period=20000 why=\"two words\" raw=\"a\\\"b\\n\"");
         assert_eq!(warn("e").with("empty", "").text, "warn e empty=\"\"");
         assert_eq!(error("e").with("k", "a=b").text, "error e k=\"a=b\"");

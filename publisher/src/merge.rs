@@ -82,8 +82,14 @@ impl Choice {
 ///
 /// Spec: proposal 327; C tor, `hs_pow.c`.
 #[must_use]
-pub fn choose(candidates: &[Candidate<'_>], listed: &[IntroAuthKey], max: usize, secret: &[u8; 32]) -> Choice {
-    let pow = candidates.iter().filter(|candidate| candidate.pow).map(|candidate| candidate.backend).collect();
+pub fn choose(
+    candidates: &[Candidate<'_>],
+    listed: &[IntroAuthKey],
+    max: usize,
+    secret: &[u8; 32],
+) -> Choice {
+    let pow =
+        candidates.iter().filter(|candidate| candidate.pow).map(|candidate| candidate.backend).collect();
     let usable: Vec<_> = candidates.iter().filter(|candidate| !candidate.pow).collect();
     let mut points = assign(&usable, listed, max, secret);
     points.sort_by_key(|(_backend, point)| rank(secret, point));
@@ -159,7 +165,11 @@ impl<'a> Offer<'a> {
         let is_listed = |point: &&IntroPoint| listed.contains(point.auth_key());
         let mut points: Vec<_> = candidate.points.iter().collect();
         points.sort_by_cached_key(|point| (!is_listed(point), rank(secret, point)));
-        Self { backend: candidate.backend, listed: points.iter().filter(|point| is_listed(point)).count(), points }
+        Self {
+            backend: candidate.backend,
+            listed: points.iter().filter(|point| is_listed(point)).count(),
+            points,
+        }
     }
 }
 

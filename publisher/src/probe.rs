@@ -168,7 +168,8 @@ mod tests {
 
     #[tokio::test]
     async fn an_accepted_connection_is_up_and_the_question_names_host_and_port() {
-        let (probed, sent) = against(&[&[5, 2], &[1, 0], &[5, 0, 0, 1, 0, 0, 0, 0, 0, 0]], Duration::from_secs(5)).await;
+        let (probed, sent) =
+            against(&[&[5, 2], &[1, 0], &[5, 0, 0, 1, 0, 0, 0, 0, 0, 0]], Duration::from_secs(5)).await;
         assert!(matches!(probed, Probed::Up));
         let tail = [onion().to_string().as_bytes(), &[0, 80]].concat();
         assert!(sent.ends_with(&tail));

@@ -1,6 +1,7 @@
 //! Runs the publisher: the only loop that waits. It hands what happens to the frontends' schedules and does what they ask.
 
 mod act;
+mod answer;
 mod frontend;
 mod network;
 mod period;
@@ -264,7 +265,10 @@ impl Reactor<'_> {
                 self.network.news(clock::now(), &mut SystemDice);
             }
             TorEvent::Bootstrap(bootstrap) => {
-                log::info("tor-bootstrap").with("percent", bootstrap.percent).with("tag", bootstrap.tag).write();
+                log::info("tor-bootstrap")
+                    .with("percent", bootstrap.percent)
+                    .with("tag", bootstrap.tag)
+                    .write();
             }
             TorEvent::EnoughDirInfo(false) => log::warn("tor").with("enough-dir-info", false).write(),
             TorEvent::Circuits(up) => log::info("tor").with("circuits", up).write(),
@@ -343,7 +347,8 @@ impl Reactor<'_> {
         self.tor.consensus_valid_after = Some(consensus.valid_after.0);
         self.tor.hsdirs = consensus.hsdirs.len();
         self.tor.hsdirs_without_microdescriptor = consensus.hsdirs_without_microdesc;
-        let line = log::info("consensus").with("valid-after", crate::netdoc::date::Iso(consensus.valid_after));
+        let line =
+            log::info("consensus").with("valid-after", crate::netdoc::date::Iso(consensus.valid_after));
         let line = line.with("relays", consensus.relay_count).with("hsdirs", consensus.hsdirs.len());
         line.with("without-microdescriptor", consensus.hsdirs_without_microdesc).write();
         if let Err(error) = usable {

@@ -3,6 +3,7 @@
 //! Time and dice are arguments and nothing here waits, so a test lives through a year in seconds. What is listed and
 //! how it is encoded is decided elsewhere; here it is only a [`Digest`] that changes.
 
+mod cert;
 pub mod dice;
 mod fetch;
 mod upload;
@@ -277,13 +278,13 @@ impl Machine {
                 self.points_changed(now);
             }
             Event::Certified(period, expires) => {
-                self.desc(period, |desc, _fetched| desc.certified(expires));
+                self.desc(period, |desc, _fetched| desc.cert().got(expires));
             }
             Event::HeldCertificate(period, expires) => {
-                self.desc(period, |desc, _fetched| desc.holds_certificate(expires));
+                self.desc(period, |desc, _fetched| desc.cert().holds(expires));
             }
             Event::NotCertified(period, wait) => {
-                self.desc(period, |desc, _fetched| desc.not_certified(now, wait, dice));
+                self.desc(period, |desc, _fetched| desc.cert().refused(now, wait, dice));
             }
             Event::CounterLearned(period) => self.desc(period, |desc, _fetched| desc.counter_learned()),
             Event::Uploaded { period, hsdir, number, stored } => {

@@ -56,7 +56,9 @@ impl StateError {
                 "bring the file back from a backup; or move it away: new secrets are made then, as after a first start"
             }
             Self::Locked { .. } => "stop the other publisher, or give this one a state_dir of its own",
-            Self::Random(_) | Self::Key(_) => "see the kernel's log: its random number generator does not work",
+            Self::Random(_) | Self::Key(_) => {
+                "see the kernel's log: its random number generator does not work"
+            }
         }
     }
 }
@@ -99,7 +101,8 @@ impl StateDir {
             let hex = hex.ok_or_else(|| damaged(&path, "it is not a counter secret of this version"))?;
             let octets = HEXLOWER.decode(hex.as_bytes()).map(Zeroizing::new);
             let octets = octets.ok().filter(|octets| octets.len() == secret.len());
-            secret.copy_from_slice(&octets.ok_or_else(|| damaged(&path, "the secret has not 64 hex digits"))?);
+            secret
+                .copy_from_slice(&octets.ok_or_else(|| damaged(&path, "the secret has not 64 hex digits"))?);
         } else {
             getrandom::fill(&mut *secret).map_err(StateError::Random)?;
             let hex = Zeroizing::new(HEXLOWER.encode(&*secret));

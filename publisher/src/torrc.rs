@@ -22,7 +22,10 @@ impl Display for Frontend<'_> {
             ControlAddr::Tcp(address) => writeln!(f, "ControlPort {address}")?,
         }
         if tor.password.is_some() {
-            writeln!(f, "# The hash of the password in publisher.toml's file: `tor --hash-password -` prints it.")?;
+            writeln!(
+                f,
+                "# The hash of the password in publisher.toml's file: `tor --hash-password -` prints it."
+            )?;
             writeln!(f, "HashedControlPassword 16:...")?;
         } else {
             writeln!(f, "CookieAuthentication 1\nCookieAuthFileGroupReadable 1")?;
@@ -45,7 +48,10 @@ impl Display for Backend<'_> {
             writeln!(f, "# torrc of {names}: these lines, the port line as your application needs it.")?;
             writeln!(f, "HiddenServiceDir {BACKEND_DIR}\nHiddenServiceVersion 3")?;
             writeln!(f, "HiddenServicePort 80 127.0.0.1:80\nHiddenServiceOnionBalanceInstance 1")?;
-            writeln!(f, "# The file {BACKEND_DIR}/ob_config of {names}, in place before tor starts, with exactly:")?;
+            writeln!(
+                f,
+                "# The file {BACKEND_DIR}/ob_config of {names}, in place before tor starts, with exactly:"
+            )?;
             for frontend in frontends {
                 writeln!(f, "MasterOnionAddress {frontend}")?;
             }
@@ -89,7 +95,12 @@ mod tests {
     #[test]
     fn frontend_lines_follow_the_configuration() {
         let text = Frontend(&config(SAMPLE)).to_string();
-        for line in ["ControlSocket /run/tor/control", "CookieAuthentication 1", "SocksPort 127.0.0.1:9050", "DormantCanceledByStartup 1"] {
+        for line in [
+            "ControlSocket /run/tor/control",
+            "CookieAuthentication 1",
+            "SocksPort 127.0.0.1:9050",
+            "DormantCanceledByStartup 1",
+        ] {
             assert!(text.lines().any(|found| found == line), "{line} in {text}");
         }
         let tcp = SAMPLE

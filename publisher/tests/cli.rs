@@ -1,4 +1,5 @@
 //! Transcripts of the command line: what an operator types, and what comes back with which exit code.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may stop at anything unexpected")]
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -21,7 +22,8 @@ struct Ran {
 /// Runs the program in a folder.
 fn run_in(dir: &Path, arguments: &[&str]) -> Ran {
     let program = env!("CARGO_BIN_EXE_onionkeep-publisher");
-    let Output { status, stdout, stderr } = Command::new(program).args(arguments).current_dir(dir).output().unwrap();
+    let Output { status, stdout, stderr } =
+        Command::new(program).args(arguments).current_dir(dir).output().unwrap();
     let text = |octets: Vec<u8>| String::from_utf8(octets).unwrap();
     Ran { code: status.code().unwrap(), stdout: text(stdout), stderr: text(stderr) }
 }
@@ -57,19 +59,37 @@ fn shipped_example_is_right() {
 #[test]
 fn shipped_example_explains_every_key() {
     let text = example_text();
-    for key in ["state_dir", "status_socket", "control", "password", "allow_plain_cookie", "socks", "address", "signer",
-        "max_intro_points", "probe_port", "probe_interval_seconds", "name"] {
-        let line = text.lines().position(|line| line.trim_start_matches("# ").starts_with(&format!("{key} = ")));
+    for key in [
+        "state_dir",
+        "status_socket",
+        "control",
+        "password",
+        "allow_plain_cookie",
+        "socks",
+        "address",
+        "signer",
+        "max_intro_points",
+        "probe_port",
+        "probe_interval_seconds",
+        "name",
+    ] {
+        let line =
+            text.lines().position(|line| line.trim_start_matches("# ").starts_with(&format!("{key} = ")));
         let line = line.unwrap_or_else(|| panic!("{key} is not in the example"));
         let before = text.lines().nth(line - 1).unwrap();
-        assert!(before.starts_with('#') || text.lines().nth(line - 2).unwrap().starts_with('#'), "{key}: {before}");
+        assert!(
+            before.starts_with('#') || text.lines().nth(line - 2).unwrap().starts_with('#'),
+            "{key}: {before}"
+        );
     }
 }
 
 #[test]
 fn every_problem_is_told_at_once_with_its_line() {
     let text = example_text().replace("probe_port", "probe_prot").replace("state_dir =", "state_dri =");
-    let text = text.replace("aoqqpp7", "aoqqpp6").replace("paozpdhgz2okvc6kgbxvh2bnfsmt4xergrtcl4obkhopyvwxkpjzvoad", FRONTEND);
+    let text = text
+        .replace("aoqqpp7", "aoqqpp6")
+        .replace("paozpdhgz2okvc6kgbxvh2bnfsmt4xergrtcl4obkhopyvwxkpjzvoad", FRONTEND);
     let ran = run_on(&text, &["check-config"]);
     assert_eq!((ran.code, ran.stdout.as_str()), (2, ""));
     for wanted in [
@@ -101,7 +121,10 @@ fn unknown_words_are_usage_errors() {
     for words in [&["chek-config"][..], &[], &["torrc"], &["descriptor", "show"], &["status", "--xml"]] {
         assert_eq!(run_in(dir.path(), words).code, 2, "{words:?}");
     }
-    assert!(run_in(dir.path(), &["chek-config"]).stderr.contains("check-config"), "the nearest word is named");
+    assert!(
+        run_in(dir.path(), &["chek-config"]).stderr.contains("check-config"),
+        "the nearest word is named"
+    );
 }
 
 #[test]
@@ -122,7 +145,8 @@ fn every_example_in_the_help_runs() {
     for (command, code) in commands {
         let help = run_in(dir.path(), &[command, &["--help"]].concat());
         assert_eq!(help.code, 0);
-        let example = help.stdout.split("Example:\n").nth(1).unwrap_or_else(|| panic!("{command:?} has no example"));
+        let example =
+            help.stdout.split("Example:\n").nth(1).unwrap_or_else(|| panic!("{command:?} has no example"));
         let words: Vec<_> = example.split_whitespace().collect();
         assert_eq!(words[0], "onionkeep-publisher");
         assert!(!words.contains(&"run"), "it would not end");
@@ -142,9 +166,14 @@ fn run_says_why_it_cannot_start() {
 
 #[test]
 fn status_without_a_publisher_is_5() {
-    let ran = run_on(&example_text().replace("/run/onionkeep-publisher", "/nonexistent"), &["status", "--json"]);
+    let ran =
+        run_on(&example_text().replace("/run/onionkeep-publisher", "/nonexistent"), &["status", "--json"]);
     assert_eq!((ran.code, ran.stdout.as_str()), (5, ""));
-    assert!(ran.stderr.starts_with("error: cannot reach the publisher at /nonexistent/status.sock"), "{}", ran.stderr);
+    assert!(
+        ran.stderr.starts_with("error: cannot reach the publisher at /nonexistent/status.sock"),
+        "{}",
+        ran.stderr
+    );
 }
 
 #[test]
@@ -192,7 +221,8 @@ fn a_descriptor_of_c_tor_is_shown_as_json() {
 fn a_broken_descriptor_is_4_and_the_place_is_named() {
     let (address, descriptor) = recorded();
     let dir = tempfile::tempdir().unwrap();
-    std::fs::write(dir.path().join("d"), descriptor.replacen("revision-counter ", "revision-counter 1", 1)).unwrap();
+    std::fs::write(dir.path().join("d"), descriptor.replacen("revision-counter ", "revision-counter 1", 1))
+        .unwrap();
     let ran = run_in(dir.path(), &["descriptor", "show", "--onion", &address, "d"]);
     assert_eq!((ran.code, ran.stdout.as_str()), (4, ""));
     assert!(ran.stderr.starts_with("error: d: ") && ran.stderr.contains("\ntry: "), "{}", ran.stderr);

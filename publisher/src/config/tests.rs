@@ -45,7 +45,8 @@ fn sample_means_what_it_says() {
     assert_eq!(service.address.to_string(), A);
     assert_eq!(service.max_intro_points, 20);
     assert_eq!(service.probing, Some(Probing { port: 80, interval: 60 }));
-    let names: Vec<_> = service.backends.iter().map(|backend| (backend.name.as_str(), backend.address.to_string())).collect();
+    let names: Vec<_> =
+        service.backends.iter().map(|backend| (backend.name.as_str(), backend.address.to_string())).collect();
     assert_eq!(names, [("b1", B.to_owned()), ("b2", C.to_owned())]);
 }
 
@@ -57,7 +58,10 @@ fn frontend_as_its_own_backend_is_refused_at_its_line() {
 #[test]
 fn same_backend_twice_is_refused() {
     assert_eq!(problems(C, B), ["line 15: address: the same as that of backend \"b1\""]);
-    assert_eq!(problems("\"b2\"", "\"b1\""), ["line 14: name: another backend of this service has this name"]);
+    assert_eq!(
+        problems("\"b2\"", "\"b1\""),
+        ["line 14: name: another backend of this service has this name"]
+    );
 }
 
 #[test]

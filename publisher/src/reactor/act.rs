@@ -90,7 +90,9 @@ impl Frontend {
                     line.with("done", "set aside, new keys for this period").write();
                 }
                 let line = self.line(log::info("period")).with("period", at.number);
-                line.with("minutes", at.length.minutes()).with("counter-floor", period.state.revision).write();
+                line.with("minutes", at.length.minutes())
+                    .with("counter-floor", period.state.revision)
+                    .write();
                 self.state_problem = None;
                 if self.listed.is_empty() {
                     self.listed.clone_from(&period.state.listed);
@@ -188,8 +190,12 @@ impl Frontend {
             Err(problem) => {
                 self.line(log::error("no-upload")).with("period", at.number).with("error", &problem).write();
                 self.state_problem = Some(problem);
-                let not_stored =
-                    |hsdir: &Fingerprint| Event::Uploaded { period: at, hsdir: *hsdir, number, stored: Stored::No };
+                let not_stored = |hsdir: &Fingerprint| Event::Uploaded {
+                    period: at,
+                    hsdir: *hsdir,
+                    number,
+                    stored: Stored::No,
+                };
                 hsdirs.iter().map(not_stored).collect()
             }
         }
@@ -207,19 +213,20 @@ impl Frontend {
         let run_start = desc.map(|desc| desc.plan().role.run_start).ok_or("this period is not published")?;
         let (now, address, limit) = (hands.now, self.config.address, self.max_descriptor_size);
         let choice = std::mem::take(&mut self.choice);
-        let made = self.period(at, hands).ok_or_else(|| "its state cannot be used".to_owned()).and_then(|period| {
-            let text = |error: MakeError| error.to_string();
-            let revision = period.advance(now, run_start, &choice).map_err(text)?;
-            let saved = hands.state.save(&address, &period.state);
-            saved.map_err(|error| format!("{error} (try: {})", error.advice()))?;
-            let copies = period.make(now, &choice, limit, hsdirs).map_err(text)?;
-            period.last = Some(LastUpload { at: now, revision, points: choice.points.len() });
-            for hsdir in hsdirs {
-                period.answered(now, *hsdir, "sent".to_owned(), None);
-            }
-            let copy = |(hsdir, text)| Copy { onion: address, period: at, hsdir, number, revision, text };
-            Ok(copies.into_iter().map(copy).collect())
-        });
+        let made =
+            self.period(at, hands).ok_or_else(|| "its state cannot be used".to_owned()).and_then(|period| {
+                let text = |error: MakeError| error.to_string();
+                let revision = period.advance(now, run_start, &choice).map_err(text)?;
+                let saved = hands.state.save(&address, &period.state);
+                saved.map_err(|error| format!("{error} (try: {})", error.advice()))?;
+                let copies = period.make(now, &choice, limit, hsdirs).map_err(text)?;
+                period.last = Some(LastUpload { at: now, revision, points: choice.points.len() });
+                for hsdir in hsdirs {
+                    period.answered(now, *hsdir, "sent".to_owned(), None);
+                }
+                let copy = |(hsdir, text)| Copy { onion: address, period: at, hsdir, number, revision, text };
+                Ok(copies.into_iter().map(copy).collect())
+            });
         self.choice = choice;
         if made.is_ok() {
             self.state_problem = None;

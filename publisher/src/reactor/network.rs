@@ -86,7 +86,8 @@ impl NetworkClock {
     /// There was no news, or the reading failed.
     pub(super) fn again(&mut self, now: UnixTime, failed: bool, dice: &mut dyn Dice) {
         self.incomplete = if failed { self.incomplete.saturating_add(1) } else { 0 };
-        let wait = if failed { doubling(AGAIN, AGAIN_MOST, self.incomplete) } else { LOOK.saturating_mul(10) };
+        let wait =
+            if failed { doubling(AGAIN, AGAIN_MOST, self.incomplete) } else { LOOK.saturating_mul(10) };
         self.next = Some(now.plus(dice.about(wait)));
     }
 

@@ -102,7 +102,12 @@ impl Period {
     }
 
     /// Moves the counter on for an upload at `now`. The caller writes the state before it uploads.
-    pub(super) fn advance(&mut self, now: UnixTime, run_start: UnixTime, choice: &Choice) -> Result<u64, MakeError> {
+    pub(super) fn advance(
+        &mut self,
+        now: UnixTime,
+        run_start: UnixTime,
+        choice: &Choice,
+    ) -> Result<u64, MakeError> {
         let curve = self.counter.counter_at(position(now, run_start))?;
         let revision = self.state.next_revision(curve);
         self.state.revision = revision;
@@ -141,7 +146,13 @@ impl Period {
     }
 
     /// Notes what an HSDir said.
-    pub(super) fn answered(&mut self, now: UnixTime, hsdir: Fingerprint, result: String, stored: Option<u64>) {
+    pub(super) fn answered(
+        &mut self,
+        now: UnixTime,
+        hsdir: Fingerprint,
+        result: String,
+        stored: Option<u64>,
+    ) {
         let answer = self.answers.entry(hsdir).or_default();
         answer.result = result;
         answer.at = Some(now);

@@ -125,10 +125,13 @@ impl Frontend {
         }
         for backend in self.choice.pow.iter().filter_map(|at| self.backends.get(*at)) {
             let name = &backend.name;
-            warnings.push(format!("backend {name} asks for proof of work and is left out: switch it off there"));
+            warnings
+                .push(format!("backend {name} asks for proof of work and is left out: switch it off there"));
         }
         if self.choice.mixed_flow_control {
-            warnings.push("the backends differ in congestion control: run the same tor version on all".to_owned());
+            warnings.push(
+                "the backends differ in congestion control: run the same tor version on all".to_owned(),
+            );
         }
         if let Some(problem) = &self.signer_status.problem {
             warnings.push(format!("signer {}: {problem}", self.signer_status.state));
@@ -163,10 +166,13 @@ impl Frontend {
             return;
         };
         if now.since(last.at) > UPLOAD_OLD {
-            warnings.push(format!("the {role} descriptor was last uploaded {} min ago", now.since(last.at) / 60));
+            warnings
+                .push(format!("the {role} descriptor was last uploaded {} min ago", now.since(last.at) / 60));
         }
         let hsdirs = &desc.plan().hsdirs;
-        let held = |answer: &&super::period::Answer| answer.stored.is_some_and(|(_r, at)| now.since(at) <= UPLOAD_OLD);
+        let held = |answer: &&super::period::Answer| {
+            answer.stored.is_some_and(|(_r, at)| now.since(at) <= UPLOAD_OLD)
+        };
         let stored = hsdirs.iter().filter_map(|hsdir| period.answers.get(hsdir)).filter(held).count();
         if stored < hsdirs.len() && now.since(last.at) > ANSWER_LATE {
             let all = hsdirs.len();

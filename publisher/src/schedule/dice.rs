@@ -51,6 +51,9 @@ mod tests {
 
     #[test]
     fn doubling_doubles_to_its_limit() {
-        assert_eq!([0, 1, 2, 3, 9, 99].map(|failures| doubling(10, 300, failures)), [10, 10, 20, 40, 300, 300]);
+        assert_eq!(
+            [0, 1, 2, 3, 9, 99].map(|failures| doubling(10, 300, failures)),
+            [10, 10, 20, 40, 300, 300]
+        );
     }
 }

@@ -80,7 +80,9 @@ impl Bench {
             let mut next = Vec::new();
             for action in actions {
                 match action {
-                    Action::Fetch { backend, .. } => next.extend(self.feed(Event::Fetched(backend, Verdict::Good))),
+                    Action::Fetch { backend, .. } => {
+                        next.extend(self.feed(Event::Fetched(backend, Verdict::Good)));
+                    }
                     Action::Probe { backend } => next.extend(self.feed(Event::Probed(backend, true))),
                     Action::LearnCounter { period } => next.extend(self.feed(Event::CounterLearned(period))),
                     Action::Certify { period } => {
@@ -90,7 +92,12 @@ impl Bench {
                     Action::Upload { period, number, hsdirs, why } => {
                         uploads.push((period.number.0, why, hsdirs.len()));
                         for hsdir in hsdirs {
-                            next.extend(self.feed(Event::Uploaded { period, hsdir, number, stored: Stored::Yes }));
+                            next.extend(self.feed(Event::Uploaded {
+                                period,
+                                hsdir,
+                                number,
+                                stored: Stored::Yes,
+                            }));
                         }
                     }
                     Action::Begin { .. } | Action::End { .. } => {}
@@ -126,9 +133,15 @@ fn nothing_is_asked_before_tor_and_a_consensus_are_there() {
     let actions = bench.feed(plan(10, NOON, &[1]));
     assert!(actions.contains(&Action::Fetch { backend: 1, wide: false }));
     assert!(actions.contains(&Action::Begin { period: period(10) }));
-    assert!(actions.contains(&Action::Certify { period: period(11) }), "asked for before there is anything to list");
+    assert!(
+        actions.contains(&Action::Certify { period: period(11) }),
+        "asked for before there is anything to list"
+    );
     assert!(actions.contains(&Action::LearnCounter { period: period(11) }), "the fetched period's counters");
-    assert!(!actions.contains(&Action::LearnCounter { period: period(10) }), "the other's cannot be asked for");
+    assert!(
+        !actions.contains(&Action::LearnCounter { period: period(10) }),
+        "the other's cannot be asked for"
+    );
 }
 
 #[test]
@@ -197,7 +210,10 @@ fn intervals_are_drawn_for_each_descriptor_from_one_to_two_hours() {
         assert_ne!(waits[0], waits[1]);
         seen.extend(waits);
     }
-    assert!(seen.iter().any(|wait| *wait < 4500) && seen.iter().any(|wait| *wait > 6300), "spread over the range");
+    assert!(
+        seen.iter().any(|wait| *wait < 4500) && seen.iter().any(|wait| *wait > 6300),
+        "spread over the range"
+    );
 }
 
 #[test]
@@ -275,7 +291,8 @@ fn a_refused_upload_asks_for_the_counters_where_they_can_be_asked_for() {
     bench.feed(Event::Points(Some(Digest([2; 32]))));
     for action in bench.after(3) {
         let Action::Upload { period, number, hsdirs, .. } = action else { panic!("{action:?}") };
-        let asked = bench.feed(Event::Uploaded { period, hsdir: hsdirs[0], number, stored: Stored::Rejected });
+        let asked =
+            bench.feed(Event::Uploaded { period, hsdir: hsdirs[0], number, stored: Stored::Rejected });
         assert_eq!(asked.contains(&Action::LearnCounter { period }), period.number.0 == 11);
         bench.feed(Event::CounterLearned(period));
         for hsdir in &hsdirs[1..] {
@@ -363,7 +380,10 @@ fn nothing_is_uploaded_under_a_consensus_that_is_not_live() {
     assert!(!bench.machine.is_live(bench.now));
     let actions = bench.feed(plan(11, bench.now, &[1, 2, 3]));
     let uploads = bench.settle(actions);
-    assert!(uploads.contains(&(12, Why::First, 3)) && uploads.contains(&(11, Why::Interval, 3)), "{uploads:?}");
+    assert!(
+        uploads.contains(&(12, Why::First, 3)) && uploads.contains(&(11, Why::Interval, 3)),
+        "{uploads:?}"
+    );
 }
 
 #[test]
@@ -422,6 +442,7 @@ fn unanswered_work_is_given_up_and_done_again() {
     let lost = bench.after(3);
     assert_eq!(lost.len(), 2, "{lost:?}");
     let again: Vec<_> = (0..400).flat_map(|_second| bench.after(1)).collect();
-    let retries = again.iter().filter(|action| matches!(action, Action::Upload { why: Why::Retry, .. })).count();
+    let retries =
+        again.iter().filter(|action| matches!(action, Action::Upload { why: Why::Retry, .. })).count();
     assert_eq!(retries, 2, "{again:?}");
 }

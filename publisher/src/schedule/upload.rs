@@ -1,9 +1,10 @@
 //! When to upload one descriptor, to which HSDirs, and when to ask for its certificate: the clocks of one descriptor.
 
+use super::cert::{CertClock, Gate};
 use super::dice::{Dice, doubling};
 use super::{Action, DescPlan, Digest, Stored, Why};
 use crate::consensus::Fingerprint;
-use onionkeep_common::{ExpirationHours, UnixTime};
+use onionkeep_common::UnixTime;
 
 /// Time between two uploads, in **seconds**.
 ///
@@ -23,10 +24,6 @@ const RETRY: u64 = 10;
 const RETRY_MOST: u64 = 1800;
 /// Wait after a refused upload, whose counter was too low, in **seconds**.
 const REJECTED_RETRY: u64 = 4;
-/// First wait after the signer gave no certificate, in **seconds**.
-const SIGNER_RETRY: u64 = 4;
-/// Longest such wait, in **seconds**.
-const SIGNER_RETRY_MOST: u64 = 300;
 /// After so many seconds an unanswered upload or question counts as lost: its own deadline is far shorter.
 const LOST: u64 = 300;
 
@@ -59,31 +56,6 @@ struct Due {
     since: UnixTime,
     /// Not before.
     not_before: UnixTime,
-}
-
-/// The clock of the certificate.
-#[derive(Clone, Debug, Default)]
-struct CertClock {
-    /// The end of the one that we have.
-    expires: Option<ExpirationHours>,
-    /// Since when the signer is asked.
-    asking: Option<UnixTime>,
-    /// Whether the signer answered since the last upload, with or without a certificate.
-    answered: bool,
-    /// Times in a row that it gave none.
-    failures: u32,
-    /// Not to be asked before.
-    retry_at: Option<UnixTime>,
-}
-
-/// What a descriptor may do about its certificate.
-enum Gate {
-    /// Upload.
-    Go,
-    /// Ask the signer first.
-    Ask,
-    /// Wait.
-    Wait,
 }
 
 /// Whether the HSDirs were asked which counters they have seen.
@@ -221,9 +193,9 @@ impl Desc {
         if due.is_none() && !retries {
             return;
         }
-        match self.gate(now, due.is_some()) {
+        match self.cert.gate(now, due.is_some()) {
             Gate::Ask => {
-                self.cert.asking = Some(now);
+                self.cert.ask(now);
                 out.push(Action::Certify { period: self.plan.role.period });
             }
             Gate::Wait => {}
@@ -238,8 +210,11 @@ impl Desc {
             self.counter = Counter::Asked(now);
             out.push(Action::LearnCounter { period: self.plan.role.period });
         }
-        if self.next_upload.is_none() && !self.cert.answered && matches!(self.gate(now, true), Gate::Ask) {
-            self.cert.asking = Some(now);
+        if self.next_upload.is_none()
+            && self.cert.is_unanswered()
+            && matches!(self.cert.gate(now, true), Gate::Ask)
+        {
+            self.cert.ask(now);
             out.push(Action::Certify { period: self.plan.role.period });
         }
     }
@@ -267,45 +242,14 @@ impl Desc {
             self.listed = points;
             self.next_upload = Some(now.plus(dice.pick(UPLOAD_EVERY)));
         }
-        self.cert.answered = false;
+        self.cert.used();
         let why = due.map_or(Why::Retry, |due| due.why);
         Action::Upload { period: self.plan.role.period, number, hsdirs, why }
     }
 
-    /// What the certificate allows. `anew`: this upload should carry one of this hour, as C tor's would.
-    fn gate(&self, now: UnixTime, anew: bool) -> Gate {
-        let usable = self.cert.expires.is_some_and(|expires| !expires.is_past(now));
-        let fresh = self.cert.expires == Some(ExpirationHours::of_desc_signing_cert(now));
-        let may_ask = self.cert.retry_at.is_none_or(|at| now >= at);
-        if self.cert.asking.is_some() {
-            Gate::Wait
-        } else if usable && (fresh || !anew || self.cert.answered || !may_ask) {
-            Gate::Go
-        } else if may_ask {
-            Gate::Ask
-        } else {
-            Gate::Wait
-        }
-    }
-
-    /// The signer gave a certificate.
-    pub(super) fn certified(&mut self, expires: ExpirationHours) {
-        self.cert = CertClock { expires: Some(expires), answered: true, ..CertClock::default() };
-    }
-
-    /// A certificate from an earlier run is still good; the signer is asked all the same.
-    pub(super) fn holds_certificate(&mut self, expires: ExpirationHours) {
-        self.cert.expires = Some(expires);
-    }
-
-    /// The signer gave none; it may say how many **seconds** to wait.
-    pub(super) fn not_certified(&mut self, now: UnixTime, wait: Option<u64>, dice: &mut dyn Dice) {
-        self.cert.asking = None;
-        self.cert.answered = true;
-        self.cert.failures = self.cert.failures.saturating_add(1);
-        let usual = dice.about(doubling(SIGNER_RETRY, SIGNER_RETRY_MOST, self.cert.failures));
-        let wait = wait.unwrap_or_default().min(SIGNER_RETRY_MOST).max(usual);
-        self.cert.retry_at = Some(now.plus(wait));
+    /// The clock of the certificate.
+    pub(super) const fn cert(&mut self) -> &mut CertClock {
+        &mut self.cert
     }
 
     /// The highest counter is known, or not to be had.
@@ -365,9 +309,7 @@ impl Desc {
                 slot.retry_at = Some(now);
             }
         }
-        if self.cert.asking.is_some_and(lost) {
-            self.cert.asking = None;
-        }
+        self.cert.give_up(lost);
         if let Counter::Asked(since) = self.counter
             && now.since(since) >= COUNTER_WAIT
         {
@@ -383,8 +325,7 @@ impl Desc {
             back(&mut due.since);
             back(&mut due.not_before);
         }
-        self.cert.asking.iter_mut().for_each(back);
-        self.cert.retry_at.iter_mut().for_each(back);
+        self.cert.shift_back(seconds);
         for slot in &mut self.slots {
             slot.in_flight.iter_mut().for_each(|(_number, since)| back(since));
             slot.retry_at.iter_mut().for_each(back);
@@ -396,10 +337,11 @@ impl Desc {
 
     /// When after `now` this descriptor has something to do; `None` if nothing is planned.
     pub(super) fn wake(&self, now: UnixTime) -> Option<UnixTime> {
-        let asked = if let Counter::Asked(since) = self.counter { Some(since.plus(COUNTER_WAIT)) } else { None };
+        let asked =
+            if let Counter::Asked(since) = self.counter { Some(since.plus(COUNTER_WAIT)) } else { None };
         let retries = self.slots.iter().filter_map(|slot| slot.retry_at);
         let due = self.due.map(|due| due.not_before);
-        let times = retries.chain(self.next_upload).chain(due).chain(self.cert.retry_at).chain(asked);
+        let times = retries.chain(self.next_upload).chain(due).chain(self.cert.wake()).chain(asked);
         times.filter(|time| *time > now).min()
     }
 }

@@ -63,7 +63,11 @@ impl PeriodState {
     }
 
     /// Reads the file's text; the error says what is wrong.
-    pub(super) fn from_text(text: &str, onion: &OnionAddress, period: TimePeriod) -> Result<Self, &'static str> {
+    pub(super) fn from_text(
+        text: &str,
+        onion: &OnionAddress,
+        period: TimePeriod,
+    ) -> Result<Self, &'static str> {
         let mut lines = text.lines();
         if lines.next() != Some(HEAD) {
             return Err("it is not a period file of this version");
@@ -77,7 +81,9 @@ impl PeriodState {
                 "period" if value == format!("{} {}", period.number.0, period.length.minutes()) => {}
                 "period" => return Err("it belongs to another period"),
                 "keys" => keys = Some(decode::<PERIOD_KEYS_LEN>(value)?),
-                "revision" => revision = Some(value.parse().map_err(|_number| "the revision is not a number")?),
+                "revision" => {
+                    revision = Some(value.parse().map_err(|_number| "the revision is not a number")?);
+                }
                 "certificate" => cert = Some(EncodedCert(*decode::<CERT_LEN>(value)?)),
                 "listed" => listed.push(
                     IntroAuthKey::from_bytes(*decode(value)?).map_err(|_key| "a listed key is not a key")?,

@@ -77,11 +77,15 @@ fn a_file_of_another_period_or_onion_is_refused() {
     let state = StateDir::open(dir.path()).unwrap();
     state.load_or_make(&onion(), period(7)).unwrap();
     std::fs::copy(state.period_path(&onion(), period(7)), state.period_path(&onion(), period(8))).unwrap();
-    assert!(matches!(state.load(&onion(), period(8)), Err(StateError::File(FileError::Damaged { what, .. })) if what.contains("another period")));
+    assert!(
+        matches!(state.load(&onion(), period(8)), Err(StateError::File(FileError::Damaged { what, .. })) if what.contains("another period"))
+    );
     let other: OnionAddress = crate::config::tests::D.parse().unwrap();
     make_folder(&state.service_path(&other)).unwrap();
     std::fs::copy(state.period_path(&onion(), period(7)), state.period_path(&other, period(7))).unwrap();
-    assert!(matches!(state.load(&other, period(7)), Err(StateError::File(FileError::Damaged { what, .. })) if what.contains("another onion")));
+    assert!(
+        matches!(state.load(&other, period(7)), Err(StateError::File(FileError::Damaged { what, .. })) if what.contains("another onion"))
+    );
 }
 
 #[test]
@@ -94,7 +98,10 @@ fn old_periods_and_interrupted_writes_go() {
     }
     std::fs::write(state.service_path(&onion()).join("8-1440.new"), "half").unwrap();
     state.remove_before(&onion(), period(7)).unwrap();
-    let mut left: Vec<_> = std::fs::read_dir(state.service_path(&onion())).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    let mut left: Vec<_> = std::fs::read_dir(state.service_path(&onion()))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
     left.sort();
     assert_eq!(left, ["7-1440", "8-1440"]);
 }

@@ -53,7 +53,10 @@ impl StatusServer {
         let failed = |source| StatusServerError { path: path.to_path_buf(), source };
         if path.symlink_metadata().is_ok_and(|meta| meta.file_type().is_socket()) {
             if std::os::unix::net::UnixStream::connect(path).is_ok() {
-                return Err(failed(io::Error::new(io::ErrorKind::AddrInUse, "another program listens there")));
+                return Err(failed(io::Error::new(
+                    io::ErrorKind::AddrInUse,
+                    "another program listens there",
+                )));
             }
             std::fs::remove_file(path).map_err(failed)?;
         }

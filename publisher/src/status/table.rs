@@ -19,7 +19,11 @@ impl Display for Table<'_> {
         }
         if let Some(valid_after) = tor.consensus_valid_after {
             let (known, unknown) = (tor.hsdirs, tor.hsdirs_without_microdescriptor);
-            writeln!(f, "  consensus of {}, {known} HSDirs ({unknown} more without microdescriptor)", Iso(UnixTime(valid_after)))?;
+            writeln!(
+                f,
+                "  consensus of {}, {known} HSDirs ({unknown} more without microdescriptor)",
+                Iso(UnixTime(valid_after))
+            )?;
         }
         for service in &document.services {
             write_service(f, service, document.now)?;
@@ -42,7 +46,11 @@ fn write_service(f: &mut fmt::Formatter<'_>, service: &ServiceStatus, now: u64) 
         Some(problem) => writeln!(f, " ({problem})")?,
         None => writeln!(f)?,
     }
-    writeln!(f, "  {:<16} {:<8} {:>11} {:>11} {:>7} {:>7}", "backend", "state", "age", "fetched", "points", "listed")?;
+    writeln!(
+        f,
+        "  {:<16} {:<8} {:>11} {:>11} {:>7} {:>7}",
+        "backend", "state", "age", "fetched", "points", "listed"
+    )?;
     for backend in &service.backends {
         write_backend(f, backend, now)?;
     }
@@ -67,7 +75,10 @@ fn write_descriptor(f: &mut fmt::Formatter<'_>, descriptor: &DescriptorStatus, n
     let revision = descriptor.revision.map_or_else(|| "none".to_owned(), |revision| revision.to_string());
     let (points, uploaded) = (descriptor.points, ago(now, descriptor.uploaded));
     let (cert, next) = (ahead(now, descriptor.certificate_expires), ahead(now, descriptor.next_upload));
-    writeln!(f, "    revision {revision}, {points} points, uploaded {uploaded}, next {next}, certificate ends {cert}")?;
+    writeln!(
+        f,
+        "    revision {revision}, {points} points, uploaded {uploaded}, next {next}, certificate ends {cert}"
+    )?;
     for hsdir in &descriptor.hsdirs {
         writeln!(f, "    {} {} {}", hsdir.fingerprint, ago(now, hsdir.at), hsdir.result)?;
     }
@@ -76,7 +87,9 @@ fn write_descriptor(f: &mut fmt::Formatter<'_>, descriptor: &DescriptorStatus, n
 
 /// An address by its end.
 fn short(address: &str) -> String {
-    address.parse::<OnionAddress>().map_or_else(|_not_one| "?".to_owned(), |address| address.redacted().to_string())
+    address
+        .parse::<OnionAddress>()
+        .map_or_else(|_not_one| "?".to_owned(), |address| address.redacted().to_string())
 }
 
 /// How long ago a time was.

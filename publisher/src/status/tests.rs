@@ -19,7 +19,11 @@ fn document() -> Document {
         },
         services: vec![ServiceStatus {
             address: crate::config::tests::A.to_owned(),
-            signer: SignerStatus { state: "away".to_owned(), last_certificate: None, problem: Some("gone".to_owned()) },
+            signer: SignerStatus {
+                state: "away".to_owned(),
+                last_certificate: None,
+                problem: Some("gone".to_owned()),
+            },
             backends: vec![BackendStatus {
                 name: "b1".to_owned(),
                 address: crate::config::tests::B.to_owned(),

@@ -57,7 +57,10 @@ fn onion() -> OnionAddress {
 
 impl World {
     fn new(seed: u64) -> Self {
-        let hsdir = |number: u8| HsDir { fingerprint: Fingerprint([number; 20]), ed25519: RelayEd25519([number; 32]) };
+        let hsdir = |number: u8| HsDir {
+            fingerprint: Fingerprint([number; 20]),
+            ed25519: RelayEd25519([number; 32]),
+        };
         Self {
             machine: Machine::new(UnixTime(START), 2, Some(600)),
             dice: TestDice(seed),
@@ -157,7 +160,9 @@ impl World {
 
     fn act(&mut self, action: Action) {
         // One answer in 200 never comes.
-        if self.chance(200) && !matches!(action, Action::Begin { .. } | Action::End { .. } | Action::Upload { .. }) {
+        if self.chance(200)
+            && !matches!(action, Action::Begin { .. } | Action::End { .. } | Action::Upload { .. })
+        {
             return;
         }
         match action {
@@ -205,7 +210,9 @@ impl World {
         assert!(self.now() <= cert_until, "an upload with an expired certificate");
         // The counter's rule, with the curve's slope but without its noise.
         let floor = self.floors.entry(period).or_default();
-        let curve = crate::revision::position(UnixTime(self.real.saturating_add_signed(self.skew)), role.run_start) * 32_768;
+        let curve =
+            crate::revision::position(UnixTime(self.real.saturating_add_signed(self.skew)), role.run_start)
+                * 32_768;
         let counter = curve.max(*floor + 1);
         assert!(counter > *floor, "counters rise");
         *floor = counter;
@@ -213,8 +220,15 @@ impl World {
             let lost = self.chance(33);
             let arrives = !lost || self.chance(2);
             let place = (period, *hsdir);
-            let held = self.stored.get(&place).filter(|copy| self.real < copy.until).map_or(0, |copy| copy.counter);
-            let stored = if counter <= held { Stored::Rejected } else if lost { Stored::No } else { Stored::Yes };
+            let held =
+                self.stored.get(&place).filter(|copy| self.real < copy.until).map_or(0, |copy| copy.counter);
+            let stored = if counter <= held {
+                Stored::Rejected
+            } else if lost {
+                Stored::No
+            } else {
+                Stored::Yes
+            };
             if counter > held && arrives {
                 self.stored.insert(place, Copy { counter, until: self.real + LIFETIME, cert_until });
             }
@@ -237,7 +251,8 @@ impl World {
                 continue;
             }
             let copy = self.stored.get(&(*period, *hsdir));
-            let held = copy.is_some_and(|copy| self.real < copy.until && UnixTime(self.real) <= copy.cert_until);
+            let held =
+                copy.is_some_and(|copy| self.real < copy.until && UnixTime(self.real) <= copy.cert_until);
             assert!(held, "a hole at {} for period {}", self.real - START, period.number);
         }
     }
@@ -253,7 +268,8 @@ impl World {
             self.signer_until = self.real + self.dice.pick(1..=6 * 3600);
         }
         if self.chance(30) {
-            self.skew = if self.skew == 0 { i64::try_from(self.dice.pick(0..=7200)).unwrap() - 3600 } else { 0 };
+            self.skew =
+                if self.skew == 0 { i64::try_from(self.dice.pick(0..=7200)).unwrap() - 3600 } else { 0 };
         }
         if self.chance(12) {
             self.points = self.points.wrapping_add(1);
@@ -284,7 +300,7 @@ impl World {
                 self.hour();
             }
             self.feed(Event::Tick);
-            if self.real % 7 == 0 || self.real == hour {
+            if self.real.is_multiple_of(7) || self.real == hour {
                 self.check();
             }
         }
@@ -298,7 +314,11 @@ fn a_year_without_a_hole() {
         world.run();
         // Two descriptors, one upload each per 90 minutes, and those for changes, new HSDirs, retries.
         let plain = 2 * YEAR / 5400;
-        assert!((plain..plain * 3).contains(&world.uploads), "{} uploads, {plain} regular ones", world.uploads);
+        assert!(
+            (plain..plain * 3).contains(&world.uploads),
+            "{} uploads, {plain} regular ones",
+            world.uploads
+        );
         assert_eq!(world.rejected, 0, "no HSDir ever refuses a counter");
     }
 }

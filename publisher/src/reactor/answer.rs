@@ -1,0 +1,234 @@
+//! What a frontend makes of the reports of its tasks: fetches, probes, certificates, uploads.
+
+use super::act::Hands;
+use super::frontend::Frontend;
+use super::period::expires;
+use super::task::ServiceDone;
+use crate::backend::{Health, Observation};
+use crate::certs::CertSourceError;
+use crate::consensus::{Fingerprint, Role};
+use crate::descriptor::{self, Decoded};
+use crate::log;
+use crate::probe::Probed;
+use crate::schedule::{Event, Stored, Verdict};
+use crate::status::SignerStatus;
+use crate::tor::{FetchFailure, PostFailure};
+use onionkeep_common::{EncodedCert, TimePeriod};
+
+impl Frontend {
+    /// Takes what a task reports.
+    pub(super) fn done(&mut self, done: ServiceDone, current: bool, hands: &mut Hands<'_>) {
+        match done {
+            ServiceDone::Fetched { .. } | ServiceDone::Counter { .. } | ServiceDone::Posted { .. }
+                if !current => {}
+            ServiceDone::Fetched { backend, role, answer } => self.fetched(backend, role, answer, hands),
+            ServiceDone::Counter { period, answers } => self.counter_learned(period, answers, hands),
+            ServiceDone::Probed { backend, probed } => self.probed(backend, probed, hands),
+            ServiceDone::Certified { period, answer } => self.certified(period, answer, hands),
+            ServiceDone::Posted { period, hsdir, number, revision, answer } => {
+                self.posted((period, hsdir, number, revision), answer, hands);
+            }
+        }
+    }
+
+    /// One HSDir answered about a backend's descriptor.
+    fn fetched(
+        &mut self,
+        at: usize,
+        role: Role,
+        answer: Result<Vec<u8>, FetchFailure>,
+        hands: &mut Hands<'_>,
+    ) {
+        let (Some(backend), Some(ask)) = (self.backends.get(at), self.asks.get_mut(at)) else { return };
+        ask.open = ask.open.saturating_sub(1);
+        ask.not_found = ask.not_found.saturating_add(usize::from(answer == Err(FetchFailure::NotFound)));
+        let decoded = answer.map_err(|failure| failure.to_string()).and_then(|text| {
+            let decoded = descriptor::decode(&text, &backend.address, role.period, None, hands.now);
+            decoded.map_err(|error| error.to_string())
+        });
+        match decoded {
+            Ok(decoded) => self.observe(at, &role, decoded, hands),
+            Err(problem) if !ask.good => self.set_problem(at, Some(problem)),
+            Err(_problem) => {}
+        }
+        self.ask_ended(at, hands);
+    }
+
+    /// A backend's descriptor came and is good.
+    fn observe(&mut self, at: usize, role: &Role, decoded: Decoded, hands: &mut Hands<'_>) {
+        let (Some(backend), Some(ask)) = (self.backends.get_mut(at), self.asks.get_mut(at)) else { return };
+        let line = log::info("backend-descriptor").with("backend", &backend.name);
+        let line = line.with("period", role.period.number).with("revision", decoded.revision);
+        let line =
+            line.with("points", decoded.intro_points.len()).with("skipped", decoded.skipped_points.len());
+        let observation = backend.observe(hands.now, role.period, role.run_start, decoded);
+        let (health, verdict) = (backend.health(), backend.verdict());
+        let first = !ask.good && observation != Observation::Replayed;
+        ask.good |= first;
+        match observation {
+            Observation::New => self.line(line.with("state", health.name())).write(),
+            Observation::Same => {}
+            Observation::Replayed => self.line(line.with("refused", "older-than-known")).write(),
+        }
+        // First the choice: the last backend's answer may start the first upload.
+        self.choose(hands);
+        if first {
+            self.set_problem(at, None);
+            self.feed(Event::Fetched(at, verdict), hands);
+        }
+        if observation == Observation::New && health == Health::Down {
+            self.feed(Event::ProbeSoon(at), hands);
+        }
+    }
+
+    /// If all HSDirs have answered and none had a good descriptor, that is news too.
+    fn ask_ended(&mut self, at: usize, hands: &mut Hands<'_>) {
+        let (Some(backend), Some(ask)) = (self.backends.get_mut(at), self.asks.get(at)) else { return };
+        if ask.open > 0 || ask.good {
+            return;
+        }
+        let missing = ask.asked > 0 && ask.not_found == ask.asked;
+        if missing {
+            backend.missing();
+        }
+        let problem = self.problems.get(at).and_then(Option::as_ref);
+        let line = log::info("backend-not-fetched").with("backend", &backend.name).with("asked", ask.asked);
+        self.line(line.with("not-found", ask.not_found).maybe("problem", problem)).write();
+        self.feed(Event::Fetched(at, if missing { Verdict::Missing } else { Verdict::Unclear }), hands);
+        self.choose(hands);
+    }
+
+    /// Notes the last problem with a backend.
+    fn set_problem(&mut self, at: usize, problem: Option<String>) {
+        if let Some(slot) = self.problems.get_mut(at) {
+            *slot = problem;
+        }
+    }
+
+    /// A backend was probed.
+    fn probed(&mut self, at: usize, probed: Probed, hands: &mut Hands<'_>) {
+        let Some(backend) = self.backends.get_mut(at) else { return };
+        let before = backend.health();
+        let (up, problem) = match probed {
+            Probed::Up => (true, None),
+            Probed::Down(why) => (false, Some(why)),
+            Probed::NoSocks(error) => {
+                log::warn("probe").with("problem", "no-socks").with("error", error).write();
+                self.feed(Event::Probed(at, true), hands);
+                return;
+            }
+        };
+        backend.probed(hands.now, up);
+        let (after, fetch) = (backend.health(), backend.awaits_descriptor());
+        let line = log::info("probe").with("backend", &backend.name).with("up", up);
+        if before != after || !up {
+            self.line(line.with("state", after.name()).maybe("problem", problem.as_ref())).write();
+        }
+        self.set_problem(at, problem.map(|problem| format!("probe: {problem}")));
+        self.feed(Event::Probed(at, up), hands);
+        if fetch {
+            self.feed(Event::FetchSoon(at), hands);
+        }
+        self.choose(hands);
+    }
+
+    /// The HSDirs have told which counters of ours they have.
+    fn counter_learned(
+        &mut self,
+        at: TimePeriod,
+        answers: Vec<Result<Vec<u8>, FetchFailure>>,
+        hands: &mut Hands<'_>,
+    ) {
+        let address = self.config.address;
+        let Some(period) = self.periods.iter_mut().find(|period| period.state.period == at) else { return };
+        let decode = |text: Vec<u8>| descriptor::decode(&text, &address, at, None, hands.now).ok();
+        let highest = answers.into_iter().flatten().filter_map(decode).map(|decoded| decoded.revision).max();
+        let news = highest.is_some_and(|highest| period.seen(highest));
+        if !news && period.is_refused() {
+            period.raise();
+        }
+        let line = log::info("counter").with("period", at.number).maybe("seen", highest);
+        let line = line.with("news", news).with("floor", period.state.revision);
+        self.line(line).write();
+        self.feed(Event::CounterLearned(at), hands);
+    }
+
+    /// The signer has answered.
+    fn certified(
+        &mut self,
+        at: TimePeriod,
+        answer: Result<EncodedCert, CertSourceError>,
+        hands: &mut Hands<'_>,
+    ) {
+        let period = self.periods.iter_mut().find(|period| period.state.period == at);
+        let event = match answer {
+            Ok(cert) => {
+                let Some((period, end)) = period.zip(expires(&cert)) else { return };
+                period.state.cert = Some(cert);
+                self.signer_status = SignerStatus {
+                    state: "ok".to_owned(),
+                    last_certificate: Some(hands.now.0),
+                    problem: None,
+                };
+                self.line(log::info("certificate"))
+                    .with("period", at.number)
+                    .with("expires-hour", end.0)
+                    .write();
+                Event::Certified(at, end)
+            }
+            Err(error) => {
+                let (state, wait) = match &error {
+                    CertSourceError::Refused { retry_after: 0, .. } => ("refused", Some(u64::MAX)),
+                    CertSourceError::Refused { retry_after, .. } => {
+                        ("refused", Some(u64::from(*retry_after)))
+                    }
+                    CertSourceError::Away { retry_after, .. } => ("away", Some(u64::from(*retry_after))),
+                    CertSourceError::Unreachable { .. } | CertSourceError::Timeout { .. } => ("away", None),
+                    CertSourceError::Protocol { .. } | CertSourceError::BadCertificate(_) => {
+                        ("refused", None)
+                    }
+                };
+                state.clone_into(&mut self.signer_status.state);
+                self.signer_status.problem = Some(error.to_string());
+                let held = period
+                    .is_some_and(|period| period.cert_expires().is_some_and(|end| !end.is_past(hands.now)));
+                let line = log::warn("no-certificate").with("period", at.number).with("error", &error);
+                self.line(line.with("held-one-is-good", held).with("try", error.advice())).write();
+                Event::NotCertified(at, wait)
+            }
+        };
+        self.feed(event, hands);
+    }
+
+    /// An HSDir has answered to an upload, or has not.
+    fn posted(
+        &mut self,
+        (at, hsdir, number, revision): (TimePeriod, Fingerprint, u64, u64),
+        answer: Result<(), PostFailure>,
+        hands: &mut Hands<'_>,
+    ) {
+        let fetched_now = self.fetch_role.is_some_and(|role| role.period == at);
+        let Some(period) = self.periods.iter_mut().find(|period| period.state.period == at) else { return };
+        let stored = match &answer {
+            Ok(()) => Stored::Yes,
+            Err(PostFailure::Rejected) => Stored::Rejected,
+            Err(_other) => Stored::No,
+        };
+        let result = answer.as_ref().map_or_else(ToString::to_string, |()| "stored".to_owned());
+        period.answered(hands.now, hsdir, result, answer.is_ok().then_some(revision));
+        if stored == Stored::Rejected && period.first_refusal(number) && !fetched_now {
+            period.raise();
+        }
+        let desc = self.machine.descs().iter().find(|desc| desc.plan().role.period == at);
+        let hsdirs = desc.map_or(&[][..], |desc| &desc.plan().hsdirs);
+        let everywhere = period.is_held_by(hsdirs);
+        let name = if answer.is_ok() { log::info("stored-everywhere") } else { log::warn("not-stored") };
+        let line = name.with("period", at.number).with("revision", revision);
+        match answer {
+            Err(problem) => self.line(line.with("hsdir", hsdir).with("problem", problem)).write(),
+            Ok(()) if everywhere => self.line(line.with("hsdirs", hsdirs.len())).write(),
+            Ok(()) => {}
+        }
+        self.feed(Event::Uploaded { period: at, hsdir, number, stored }, hands);
+    }
+}
