@@ -240,12 +240,12 @@ impl Machine {
         actions
     }
 
-    /// When after `now` there is something to do; at most a minute ahead.
+    /// When after `now` there is something to do; at most ten minutes ahead.
     #[must_use]
     pub fn wake(&self, now: UnixTime) -> UnixTime {
         let descs = self.descs.iter().filter_map(|desc| desc.wake(now));
         let backends = self.backends.iter().map(BackendClock::wake).filter(|time| *time > now);
-        descs.chain(backends).fold(now.plus(60), UnixTime::min)
+        descs.chain(backends).fold(now.plus(600), UnixTime::min)
     }
 
     /// Notices a clock that went back, and moves all times with it.
