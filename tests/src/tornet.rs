@@ -14,7 +14,7 @@ mod web;
 
 use std::path::{Path, PathBuf};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
@@ -31,7 +31,8 @@ use torrc::{RelayPorts, Voting};
 
 /// Number of directory authorities.
 const AUTHORITIES: usize = 3;
-/// Seconds from the start of the relays to the first vote, so that every authority has every descriptor by then.
+/// Seconds from the start of the relays to the first vote on a quiet machine, so that every authority has every
+/// descriptor by then. A busy one is given as long as making the keys took.
 const HEAD_START: u64 = 5;
 /// Interval of the votes before a network with real periods slows down, in seconds.
 const FAST_VOTES: u64 = 10;
@@ -125,17 +126,20 @@ impl Network {
                 Node::new(&dir, &relay_name(index), &torrc::keys_only(&relay_name(index), ports[index]))
             })
             .collect::<Result<Vec<_>>>()?;
+        let start = Instant::now();
         let (fingerprints, voting_keys) = make_keys(&relays, &ports)?;
+        let most = pace.first_votes() - 2 * torrc::VOTE_DELAY;
+        let head_start = start.elapsed().as_secs().clamp(HEAD_START, most);
         let authority_lines = torrc::authority_lines(&fingerprints, &voting_keys, &ports);
         let network = Self { dir, pace, relays, fingerprints, authority_lines, report: report.clone() };
-        network.configure(&ports)?;
+        network.configure(&ports, head_start)?;
         Ok(network)
     }
 
     /// Writes the final torrc of every relay and the authorities' extra files.
-    fn configure(&self, ports: &[RelayPorts]) -> Result<()> {
+    fn configure(&self, ports: &[RelayPorts], head_start: u64) -> Result<()> {
         let interval = self.pace.first_votes();
-        let first_vote = clock::unix_now() + 1 + HEAD_START + 2 * torrc::VOTE_DELAY;
+        let first_vote = clock::unix_now() + 1 + head_start + 2 * torrc::VOTE_DELAY;
         let voting = Voting { interval, offset: first_vote % interval };
         for (index, node) in self.relays.iter().enumerate() {
             let relay = torrc::relay(node.name(), ports[index], &self.authority_lines);

@@ -12,7 +12,7 @@ use onionkeep_tests::tornet::Pace;
 /// Answers shown before and after a backend is killed.
 const VISITS: usize = 6;
 /// Seconds between votes of the demonstration's network.
-const VOTES: u64 = 20;
+const VOTES: u64 = 10;
 
 /// Moments of the run, for the summary.
 #[derive(Default)]
