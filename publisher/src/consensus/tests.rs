@@ -1,3 +1,5 @@
+//! The consensus reader against the vectors and against everything that can be wrong with a consensus.
+
 #![expect(clippy::string_slice, reason = "tests of known texts")]
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Descriptors against vectors, real ones and hostile ones; what these tests share.
+
 #![expect(clippy::string_slice, clippy::as_conversions, reason = "tests of known texts")]
 
 use super::build::encode_layers;

@@ -1,3 +1,5 @@
+//! The line reader: positions, objects, and no panic on any octets.
+
 #![expect(clippy::string_slice, reason = "tests of known texts")]
 
 use super::*;

@@ -1,3 +1,5 @@
+//! The revision counter against tor's own values.
+
 use super::*;
 use data_encoding::HEXLOWER;
 use onionkeep_common::{PeriodLength, PeriodNumber};

@@ -1,3 +1,5 @@
+//! The ring against what a running tor uploaded where.
+
 use super::*;
 use crate::consensus::{Consensus, Fingerprint};
 use data_encoding::HEXLOWER;

@@ -68,7 +68,7 @@ fn ask(served: &Served, stream: &mut UnixStream, seed: u8) -> Option<Reply> {
 }
 
 #[test]
-fn one_connection_carries_many_requests() {
+fn well_formed_accepts_many_requests_on_one_connection() {
     let served = Served::new();
     let mut stream = served.connect();
     for seed in [10, 11, 10] {
@@ -97,7 +97,7 @@ fn a_stranger_is_closed_without_an_octet() {
 }
 
 #[test]
-fn malformed_frames_are_refused_and_end_the_connection() {
+fn well_formed_rejects_malformed_frames_and_ends_the_connection() {
     let served = Served::new();
     for octets in [&[0, 1, 1, 0x10][..], &[0xff, 0xff, 1, 0x10], &[0, 2, 2, 0x10], &[0, 2, 1, 0x77]] {
         let mut stream = served.connect();
