@@ -7,6 +7,8 @@ use onionkeep_tests::fake_tor::{FakeTor, Fault};
 use onionkeep_tests::files::RunDir;
 use onionkeep_tests::wait;
 
+use crate::kit::{assert_fails, code};
+
 /// How long the publisher may take to say what is wrong.
 const LIMIT: Duration = Duration::from_secs(45);
 /// Two addresses that are right.
@@ -60,6 +62,19 @@ impl Scene {
     fn wait_second_visit(&self) {
         wait::until_true("a second connection", LIMIT, || Ok(self.fake.visits() >= 2)).unwrap();
     }
+}
+
+#[test]
+fn a_control_port_that_nobody_listens_at_is_said_and_the_status_goes_on() {
+    let mut scene = Scene::new(Fault::Silent);
+    scene.publisher.stop().unwrap();
+    let ran = scene.publisher.run(&["status"]).unwrap();
+    assert_fails(&ran, code::AWAY, &["status.sock"]);
+    std::fs::remove_file(scene.fake.socket()).unwrap();
+    scene.publisher.start().unwrap();
+    scene.wait_log(&["no connection to tor's control port"]);
+    let status = scene.publisher.wait_status("a status", LIMIT, |status| Ok(status.clone())).unwrap();
+    assert_eq!(status["tor"]["state"], "connecting", "{status}");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Peers of the signer's socket: an honest one, and ones that are unknown, malformed, oversized or slow.
 
 use std::io::{ErrorKind, Read, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
@@ -83,6 +84,16 @@ fn an_honest_peer_gets_a_certificate_that_verifies() {
     let mut kit = Kit::open_to_us();
     kit.signer.start().unwrap();
     assert_serves(&kit);
+}
+
+#[test]
+fn the_socket_has_the_configured_mode_and_goes_away_with_the_signer() {
+    let mut kit = Kit::open_to_us();
+    kit.signer.start().unwrap();
+    let mode = std::fs::metadata(kit.signer.socket()).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode, 0o660);
+    kit.signer.stop().unwrap();
+    assert!(!kit.signer.socket().exists());
 }
 
 #[test]

@@ -67,6 +67,16 @@ fn without_a_serial_nothing_but_token_init_runs() {
 }
 
 #[test]
+fn an_onion_whose_key_is_not_on_the_token_is_not_served() {
+    let mut kit = Kit::open_to_us();
+    let other = "qxfglaltc4ph3pbmw3pdo3vdeye4p4ac64hh7ptnycjvhr2iy6z7igid.onion";
+    kit.signer.allow_uid(other, 64_999).unwrap();
+    let ran = kit.signer.run(&["serve"]).unwrap();
+    assert_fails(&ran, ran.code, &["7igid.onion"]);
+    assert!(!ran.stderr.contains(other), "the whole address is shown: {}", ran.stderr);
+}
+
+#[test]
 fn a_token_in_use_is_not_initialised_again() {
     let kit = Kit::open_to_us();
     let ran = kit.signer.run(&["token", "init"]).unwrap();
