@@ -32,6 +32,8 @@ use tokio::task::JoinSet;
 const UPLOADS: usize = 32;
 /// Longest wait between two tries to connect to tor, in **seconds**.
 const CONNECT_MOST: u64 = 60;
+/// Wait after a tor that is connected was not ready, or gave no answer.
+const READY_AGAIN: Duration = Duration::from_secs(5);
 /// The loop looks at the clock at least so often, to notice when it jumps.
 const LOOK: Duration = Duration::from_secs(20);
 
@@ -282,7 +284,7 @@ impl Reactor<'_> {
             Done::Connected(Ok((tor, news))) => {
                 self.epoch = self.epoch.saturating_add(1);
                 "bootstrapping".clone_into(&mut self.tor.state);
-                self.tasks.spawn(task::ready(tor.clone(), self.epoch));
+                self.tasks.spawn(task::ready(tor.clone(), self.epoch, Duration::ZERO));
                 self.link = Some(Connection { tor, news, ready: false });
                 log::info("tor").with("connected", &self.tor_config.control).write();
             }
@@ -320,7 +322,7 @@ impl Reactor<'_> {
                 // If the connection ended, its news channel tells that too and nothing more is to be done here.
                 if link.tor.ended().is_none() {
                     let tor = link.tor.clone();
-                    self.tasks.spawn(task::ready(tor, self.epoch));
+                    self.tasks.spawn(task::ready(tor, self.epoch, READY_AGAIN));
                 }
                 self.tor_problem(&error);
             }

@@ -101,8 +101,9 @@ pub(super) async fn connect(config: TorConfig, wait: Duration) -> Done {
     Done::Connected(Tor::connect(&config).await)
 }
 
-/// Waits until tor is bootstrapped, and asks what it is.
-pub(super) async fn ready(tor: Tor, epoch: u64) -> Done {
+/// Waits until tor is bootstrapped, and asks what it is; begins after a wait.
+pub(super) async fn ready(tor: Tor, epoch: u64, wait: Duration) -> Done {
+    tokio::time::sleep(wait).await;
     let ready = async {
         tor.wait_bootstrapped(READY_DEADLINE).await?;
         Ok(Ready { version: tor.version().await?, testing: tor.is_testing_network().await? })
