@@ -47,6 +47,13 @@ fn module(test: &str) -> Option<PathBuf> {
     found
 }
 
+/// A kit in an empty directory, for a program of its own.
+pub(crate) fn fresh(home: &Path) -> Option<Kit> {
+    let kit = Kit { home: home.to_owned(), module: module("the measurement")? };
+    kit.write_files();
+    Some(kit)
+}
+
 /// Runs `body` in a child process whose SoftHSM has one empty directory for tokens.
 pub(crate) fn in_child(test: &str, body: fn(Kit)) {
     let Some(module) = module(test) else { return };
@@ -260,9 +267,20 @@ impl Serving {
     }
 }
 
-/// A request for the period `ahead` of the current one.
+/// A request for the period `ahead` of the current one, with a key that depends on `seed` alone.
 pub(crate) fn request(onion: OnionAddress, seed: u8, ahead: u64) -> CertifyRequest {
-    let secret = SigningKey::from_bytes(&[seed; 32]);
+    signed(onion, &SigningKey::from_bytes(&[seed; 32]), ahead)
+}
+
+/// A request for the period `ahead` of the current one, with a key that no other onion has.
+pub(crate) fn keyed(onion: OnionAddress, seed: u8, ahead: u64) -> CertifyRequest {
+    let mut secret = *onion.identity().as_bytes();
+    secret[0] = seed;
+    signed(onion, &SigningKey::from_bytes(&secret), ahead)
+}
+
+/// A request with a proof by `secret`.
+fn signed(onion: OnionAddress, secret: &SigningKey, ahead: u64) -> CertifyRequest {
     let key = DescSigningKey::from_bytes(secret.verifying_key().to_bytes()).unwrap();
     let period = PeriodNumber(PeriodRule::PUBLIC.number_at(now()).0 + ahead);
     let onion = *onion.identity();

@@ -2,7 +2,16 @@
 //!
 //! A missing SoftHSM is a failure in CI and a named skip elsewhere. `TEST_PKCS11_MODULE` names another module.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a test that does not go on as it should ends here, and says what it skips"
+)]
+
 mod custody;
+#[allow(dead_code, reason = "the benchmark uses some of it that no test uses")]
 mod kit;
 mod ladder;
 mod program;

@@ -148,7 +148,7 @@ fn a_serving_signer_survives_an_unplugged_token() {
     in_child("program::a_serving_signer_survives_an_unplugged_token", away);
 }
 
-/// A module that writes down every call, from OpenSC.
+/// A module that writes down every call; `OpenSC` has it.
 fn spy() -> Option<&'static Path> {
     let places = [
         "/usr/lib/x86_64-linux-gnu/pkcs11-spy.so",
