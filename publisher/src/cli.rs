@@ -109,8 +109,10 @@ fn run(cli: &Cli) -> Result<u8, Failure> {
         Command::Run => {
             harden::harden()?;
             let config = Config::load(&cli.config)?;
-            reactor::run(&config)?;
-            Ok(0)
+            Ok(match reactor::run(&config)? {
+                reactor::Stopped::Asked => 0,
+                reactor::Stopped::Interrupted => 130,
+            })
         }
         Command::Status { json } => status(&Config::load(&cli.config)?, *json),
         Command::CheckConfig => check_config(&cli.config),

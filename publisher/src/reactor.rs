@@ -37,11 +37,20 @@ const READY_AGAIN: Duration = Duration::from_secs(5);
 /// The loop looks at the clock at least so often, to notice when it jumps.
 const LOOK: Duration = Duration::from_secs(20);
 
+/// How the publisher ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stopped {
+    /// By SIGTERM, as a service manager does.
+    Asked,
+    /// By SIGINT, from the keyboard.
+    Interrupted,
+}
+
 /// Runs until SIGTERM or SIGINT.
 ///
 /// # Errors
 /// [`Failure`] if it cannot start.
-pub fn run(config: &Config) -> Result<(), Failure> {
+pub fn run(config: &Config) -> Result<Stopped, Failure> {
     let tor = config.tor.connection()?;
     let state = StateDir::open(&config.state_dir)?;
     let secret = state.counter_secret()?;
@@ -66,8 +75,7 @@ pub fn run(config: &Config) -> Result<(), Failure> {
             tor: TorStatus { state: "connecting".to_owned(), ..TorStatus::default() },
             network: NetworkClock::new(),
         };
-        reactor.run(status, signals).await;
-        Ok(())
+        Ok(reactor.run(status, signals).await)
     })
 }
 
@@ -86,10 +94,10 @@ impl Signals {
     }
 
     /// Waits for one. May be cancelled.
-    async fn next(&mut self) {
+    async fn next(&mut self) -> Stopped {
         tokio::select! {
-            _ = self.term.recv() => {}
-            _ = self.int.recv() => {}
+            _ = self.term.recv() => Stopped::Asked,
+            _ = self.int.recv() => Stopped::Interrupted,
         }
     }
 }
@@ -143,21 +151,21 @@ enum Woken {
     /// Somebody wants the status.
     Status(crate::status::Client),
     /// Stop.
-    Stop,
+    Stop(Stopped),
 }
 
 impl Reactor<'_> {
     /// Runs until a signal.
-    async fn run(mut self, status: StatusServer, mut signals: Signals) {
+    async fn run(mut self, status: StatusServer, mut signals: Signals) -> Stopped {
         let backends: usize = self.frontends.iter().map(|frontend| frontend.backends.len()).sum();
         let line = log::info("start").with("version", env!("CARGO_PKG_VERSION"));
         line.with("services", self.frontends.len()).with("backends", backends).write();
         self.connect();
         let mut clients = JoinSet::new();
-        loop {
+        let stopped = loop {
             while clients.try_join_next().is_some() {}
             match self.wait(&status, &mut signals).await {
-                Woken::Stop => break,
+                Woken::Stop(how) => break how,
                 Woken::Status(client) => {
                     clients.spawn(client.write(self.document().into_bytes()));
                 }
@@ -168,8 +176,9 @@ impl Reactor<'_> {
                 Woken::Task(Err(error)) => log::error("task").with("error", error).write(),
             }
             self.tick();
-        }
+        };
         self.stop();
+        stopped
     }
 
     /// Waits for the next thing.
@@ -187,7 +196,7 @@ impl Reactor<'_> {
         };
         tokio::select! {
             biased;
-            () = signals.next() => Woken::Stop,
+            how = signals.next() => Woken::Stop(how),
             news = next_news => Woken::News(news),
             Some(done) = self.tasks.join_next() => Woken::Task(done),
             client = status.next() => Woken::Status(client),

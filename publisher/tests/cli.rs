@@ -231,3 +231,54 @@ fn a_broken_descriptor_is_4_and_the_place_is_named() {
     assert_eq!(run_in(dir.path(), &["descriptor", "show", "--onion", &address, "none"]).code, 2);
     assert_eq!(run_in(dir.path(), &["descriptor", "show", "--onion", "abc", "d"]).code, 2);
 }
+
+/// Starts `run` without a tor, sends it a signal once its status socket is there, and gives its exit code.
+fn code_after(signal: &str) -> i32 {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).display().to_string();
+    let own = [("state_dir", path("state")), ("status_socket", path("status.sock"))];
+    let mut text: String = own.iter().map(|(key, value)| format!("{key} = \"{value}\"\n")).collect();
+    text.push_str(&format!(
+        "[tor]\ncontrol = \"unix:{}\"\n[[service]]\naddress = \"{FRONTEND}\"\n",
+        path("tor")
+    ));
+    text.push_str(&format!("signer = \"{}\"\n[[service.backend]]\nname = \"b\"\n", path("signer")));
+    let (backend, _text) = recorded();
+    text.push_str(&format!("address = \"{backend}\"\n"));
+    std::fs::create_dir(dir.path().join("state")).unwrap();
+    std::fs::write(dir.path().join("p.toml"), text).unwrap();
+    let program = env!("CARGO_BIN_EXE_onionkeep-publisher");
+    let mut child = Command::new(program)
+        .args(["--config", "p.toml", "run"])
+        .current_dir(dir.path())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    for _step in 0..500 {
+        if dir.path().join("status.sock").exists() {
+            break;
+        }
+        assert_eq!(child.try_wait().unwrap(), None, "run ended by itself");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    assert!(Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap().success());
+    ended(&mut child)
+}
+
+/// Waits some seconds for the exit code; a program that does not end is killed.
+fn ended(child: &mut std::process::Child) -> i32 {
+    for _step in 0..500 {
+        if let Some(status) = child.try_wait().unwrap() {
+            return status.code().unwrap();
+        }
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    child.kill().unwrap();
+    panic!("the program did not end within 10 s of its signal");
+}
+
+#[test]
+fn sigterm_ends_with_0_and_sigint_with_130() {
+    assert_eq!(code_after("-TERM"), 0);
+    assert_eq!(code_after("-INT"), 130);
+}

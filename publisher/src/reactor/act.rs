@@ -126,11 +126,12 @@ impl Frontend {
         };
         let hsdirs = if wide { targets.store.clone() } else { some(&targets.fetch) };
         let address = backend.address;
+        let number = self.asks.get(at).map_or(0, |ask| ask.number.wrapping_add(1));
         if let Some(ask) = self.asks.get_mut(at) {
-            *ask = Ask::of(hsdirs.len());
+            *ask = Ask::of(number, hsdirs.len());
         }
         for hsdir in hsdirs {
-            hands.start(self.index, task::fetch(tor.clone(), at, address, role, hsdir));
+            hands.start(self.index, task::fetch(tor.clone(), (at, number), address, role, hsdir));
         }
     }
 

@@ -21,7 +21,9 @@ impl Frontend {
         match done {
             ServiceDone::Fetched { .. } | ServiceDone::Counter { .. } | ServiceDone::Posted { .. }
                 if !current => {}
-            ServiceDone::Fetched { backend, role, answer } => self.fetched(backend, role, answer, hands),
+            ServiceDone::Fetched { backend, ask, role, answer } => {
+                self.fetched((backend, ask), role, answer, hands);
+            }
             ServiceDone::Counter { period, answers } => self.counter_learned(period, answers, hands),
             ServiceDone::Probed { backend, probed } => self.probed(backend, probed, hands),
             ServiceDone::Certified { period, answer } => self.certified(period, answer, hands),
@@ -34,24 +36,29 @@ impl Frontend {
     /// One HSDir answered about a backend's descriptor.
     fn fetched(
         &mut self,
-        at: usize,
+        (at, number): (usize, u64),
         role: Role,
         answer: Result<Vec<u8>, FetchFailure>,
         hands: &mut Hands<'_>,
     ) {
         let (Some(backend), Some(ask)) = (self.backends.get(at), self.asks.get_mut(at)) else { return };
-        ask.open = ask.open.saturating_sub(1);
-        ask.not_found = ask.not_found.saturating_add(usize::from(answer == Err(FetchFailure::NotFound)));
+        let late = ask.number != number;
+        if !late {
+            ask.open = ask.open.saturating_sub(1);
+            ask.not_found = ask.not_found.saturating_add(usize::from(answer == Err(FetchFailure::NotFound)));
+        }
         let decoded = answer.map_err(|failure| failure.to_string()).and_then(|text| {
             let decoded = descriptor::decode(&text, &backend.address, role.period, None, hands.now);
             decoded.map_err(|error| error.to_string())
         });
         match decoded {
             Ok(decoded) => self.observe(at, &role, decoded, hands),
-            Err(problem) if !ask.good => self.set_problem(at, Some(problem)),
+            Err(problem) if !ask.good && !late => self.set_problem(at, Some(problem)),
             Err(_problem) => {}
         }
-        self.ask_ended(at, hands);
+        if !late {
+            self.ask_ended(at, hands);
+        }
     }
 
     /// A backend's descriptor came and is good.

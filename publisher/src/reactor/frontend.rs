@@ -25,6 +25,8 @@ const REASONABLY_LIVE: u64 = 24 * 3600;
 /// How a fetch of one backend's descriptor goes.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Ask {
+    /// Its number, so that answers to the one before are not counted for it.
+    pub(super) number: u64,
     /// HSDirs that have not answered yet.
     pub(super) open: usize,
     /// HSDirs that were asked.
@@ -37,8 +39,8 @@ pub(super) struct Ask {
 
 impl Ask {
     /// So many HSDirs are asked.
-    pub(super) const fn of(count: usize) -> Self {
-        Self { open: count, asked: count, not_found: 0, good: false }
+    pub(super) const fn of(number: u64, count: usize) -> Self {
+        Self { number, open: count, asked: count, not_found: 0, good: false }
     }
 }
 

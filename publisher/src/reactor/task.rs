@@ -16,6 +16,8 @@ const FETCH_DEADLINE: Duration = Duration::from_secs(30);
 const COUNTER_DEADLINE: Duration = Duration::from_secs(4);
 /// How long one HSDir may take to store a descriptor.
 const POST_DEADLINE: Duration = Duration::from_secs(60);
+/// How long a copy may wait until another upload ends; shorter than the schedule waits for its answer.
+const ROOM_DEADLINE: Duration = Duration::from_secs(200);
 /// How long tor may take to bootstrap until we look again and say so.
 const READY_DEADLINE: Duration = Duration::from_secs(60);
 
@@ -54,6 +56,8 @@ pub(super) enum ServiceDone {
     Fetched {
         /// Which backend.
         backend: usize,
+        /// The number of the ask.
+        ask: u64,
         /// The period that was asked for.
         role: Role,
         /// The answer.
@@ -127,17 +131,17 @@ pub(super) async fn active(tor: Tor) -> Done {
     Done::Active(tor.signal_active().await)
 }
 
-/// Asks one HSDir for a backend's descriptor.
+/// Asks one HSDir for the descriptor of a backend, as part of the ask with this number.
 pub(super) async fn fetch(
     tor: Tor,
-    backend: usize,
+    (backend, ask): (usize, u64),
     onion: OnionAddress,
     role: Role,
     hsdir: Fingerprint,
 ) -> ServiceDone {
     let answers = tor.fetch(&onion, &[hsdir], FETCH_DEADLINE).await;
     let answer = answers.into_iter().next().map_or(Err(FetchFailure::Timeout), |(_hsdir, answer)| answer);
-    ServiceDone::Fetched { backend, role, answer }
+    ServiceDone::Fetched { backend, ask, role, answer }
 }
 
 /// Asks HSDirs for our own descriptor.
@@ -192,7 +196,10 @@ pub(super) struct Copy {
 /// Uploads one copy, when there is room for one more upload.
 pub(super) async fn post(tor: Tor, room: Arc<Semaphore>, copy: Copy) -> ServiceDone {
     let Copy { onion, period, hsdir, number, revision, text } = copy;
-    let _permit = room.acquire_owned().await;
-    let answer = tor.post(&onion, hsdir, &text, POST_DEADLINE).await;
+    // A tor that swallows uploads must not let copies wait for ever while newer ones are made.
+    let answer = match tokio::time::timeout(ROOM_DEADLINE, room.acquire_owned()).await {
+        Ok(_permit) => tor.post(&onion, hsdir, &text, POST_DEADLINE).await,
+        Err(_elapsed) => Err(PostFailure::Timeout),
+    };
     ServiceDone::Posted { period, hsdir, number, revision, answer }
 }
