@@ -1,5 +1,10 @@
 //! Transcripts of the command line: what an operator types, and what comes back with which exit code.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may stop at anything unexpected")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test may stop at anything unexpected"
+)]
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
