@@ -1,7 +1,7 @@
 //! A token behind a PKCS#11 module: pinned by label and serial, logged in once, brought back when it fails.
 //!
 //! Together with the files below `token/pkcs11/` the only place that names the PKCS#11 library. What is done about a
-//! failing call (the ladder) is decided in [`Pkcs11Token::attempt`]: find the object again; open a new session and log in;
+//! failing call (the ladder) is decided in `Pkcs11Token::attempt`: find the object again; open a new session and log in;
 //! finalize, load and pin anew, with growing pauses. A PIN that was refused is never tried again.
 
 use super::{Token, TokenError};

@@ -172,3 +172,13 @@ fn each_certificate_asks_the_token_once_and_no_key_is_kept() {
     }
     assert_eq!(home.inside().macs, before + 3);
 }
+
+#[test]
+fn stopping_closes_the_token() {
+    let home = Home::new();
+    let _onion = home.vault().generate().unwrap();
+    let thread = VaultThread::start(home.vault(), Duration::from_secs(5)).unwrap();
+    let holders = std::sync::Arc::strong_count(&home.token.inside);
+    drop(thread);
+    assert_eq!(std::sync::Arc::strong_count(&home.token.inside), holders - 1);
+}

@@ -5,12 +5,16 @@ use crate::clock::{deadline_in, until};
 use crate::token::Token;
 use std::io;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Questions that may wait for the token.
 const QUEUE: usize = 16;
 /// Stack of the thread in octets; vendors' libraries want more than we do.
 const STACK: usize = 1 << 20;
+
+/// How long the token may take to be closed when the signer stops.
+const CLOSING: Duration = Duration::from_secs(1);
 
 /// A question on its way.
 struct Question {
@@ -22,10 +26,12 @@ struct Question {
     answer: SyncSender<Answer>,
 }
 
-/// Asks the vault's thread.
+/// Asks the vault's thread; closes the token when dropped.
 pub struct VaultThread {
-    /// To the thread.
-    questions: SyncSender<Question>,
+    /// To the thread; `None` once it was told to end.
+    questions: Option<SyncSender<Question>>,
+    /// Disconnected once the thread has closed the token.
+    closed: Mutex<Receiver<()>>,
     /// How long an answer may take.
     patience: Duration,
 }
@@ -38,8 +44,12 @@ impl VaultThread {
     pub fn start<T: Token + 'static>(vault: Vault<T>, patience: Duration) -> io::Result<Self> {
         let (questions, received) = sync_channel(QUEUE);
         let builder = std::thread::Builder::new().name("vault".to_owned()).stack_size(STACK);
-        let _detached = builder.spawn(move || work(vault, &received))?;
-        Ok(Self { questions, patience })
+        let (closing, closed) = sync_channel(0);
+        let _detached = builder.spawn(move || {
+            work(vault, &received);
+            drop(closing);
+        })?;
+        Ok(Self { questions: Some(questions), closed: Mutex::new(closed), patience })
     }
 }
 
@@ -55,12 +65,22 @@ fn work<T: Token>(mut vault: Vault<T>, questions: &Receiver<Question>) {
     }
 }
 
+impl Drop for VaultThread {
+    fn drop(&mut self) {
+        drop(self.questions.take());
+        let closed = self.closed.lock().unwrap_or_else(PoisonError::into_inner);
+        // A token that hangs is left to the end of the process.
+        let _closed_or_hanging = closed.recv_timeout(CLOSING);
+    }
+}
+
 impl Certifier for VaultThread {
     fn ask(&self, ask: Ask) -> Answer {
         let (answer, answered) = sync_channel(1);
         let deadline = deadline_in(self.patience);
         let away = |why: &str| Answer::Away { why: why.to_owned(), retry_after: 10 };
-        match self.questions.try_send(Question { ask, deadline, answer }) {
+        let Some(to) = &self.questions else { return Answer::Failed("the vault was ended".to_owned()) };
+        match to.try_send(Question { ask, deadline, answer }) {
             Ok(()) => {}
             Err(TrySendError::Full(_question)) => return away("the token hangs and others wait for it"),
             Err(TrySendError::Disconnected(_question)) => {

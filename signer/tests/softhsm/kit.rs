@@ -71,6 +71,7 @@ pub(crate) fn in_child(test: &str, body: fn(Kit)) {
         .unwrap();
     let text = format!("{}{}", String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
     assert!(ran.status.success(), "{text}");
+    text.lines().filter(|line| line.contains("skipped: ")).for_each(|line| println!("{line}"));
     assert!(text.contains("1 passed"), "the child ran no test: {text}");
 }
 

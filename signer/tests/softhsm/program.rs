@@ -178,6 +178,12 @@ fn login_count(kit: Kit) {
         assert_eq!(run("00000", command), (Some(6), 1), "{command:?}");
     }
     assert_eq!(run(PIN, &["key", "show"]), (Some(0), 1));
+    // A signer that is told to stop closes its session and the library.
+    let mut command = kit.command(&["serve"]);
+    command.env("PKCS11SPY", &kit.module).env("PKCS11SPY_OUTPUT", &calls);
+    assert_eq!(kit.serve_with(command).signal(Signal::TERM), Some(0));
+    let text = std::fs::read_to_string(&calls).unwrap();
+    assert!(text.contains("C_CloseSession\n") && text.contains("C_Finalize\n"), "{text}");
     // A command that ends before the token is asked does not log in at all.
     std::fs::remove_file(kit.state().join("journal")).unwrap();
     kit.write_pin("00000");

@@ -8,7 +8,7 @@ use onionkeep_common::wire::Reply;
 use onionkeep_common::{OnionAddress, PeriodRule};
 use onionkeep_core::ExpandedKey;
 use sha2::{Digest, Sha512};
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{ErrorKind, Read, Seek, SeekFrom};
 use std::path::Path;
 
 /// The octets that must not be found: scalar, nonce prefix, seed.
@@ -66,7 +66,14 @@ fn outside(kit: Kit) {
     places.extend(["cmdline", "environ"].map(|file| format!("/proc/{pid}/{file}").into()));
     let mut canary = false;
     for place in places {
-        let octets = std::fs::read(&place).unwrap();
+        let octets = match std::fs::read(&place) {
+            Ok(octets) => octets,
+            // Not even its own user may read these of a process that is not dumpable.
+            Err(error) if place.starts_with("/proc") && error.kind() == ErrorKind::PermissionDenied => {
+                continue;
+            }
+            Err(error) => panic!("{}: {error}", place.display()),
+        };
         canary |= contains(&octets, b"listening");
         for (name, secret) in secrets() {
             for form in forms(&secret) {

@@ -121,22 +121,37 @@ impl Module {
     }
 }
 
-/// Refuses to log in when the PIN is locked, unset or on its last try.
+/// Looks at the flags of the user PIN before it is used.
 fn look_at_flags(info: &TokenInfo) -> Result<(), TokenError> {
-    if info.user_pin_locked() {
-        return Err(TokenError::PinLocked("user PIN"));
-    }
-    if info.user_pin_final_try() {
-        return Err(TokenError::PinFinalTry("user PIN"));
-    }
-    if !info.user_pin_initialized() {
-        return Err(TokenError::PinUnset);
-    }
     if info.user_pin_count_low() {
-        let label = info.label().to_owned();
-        line(Level::Warn, "token-pin-was-wrong-before", &[("label", &label)]);
+        line(Level::Warn, "token-pin-was-wrong-before", &[("label", &info.label())]);
     }
-    Ok(())
+    allowed(PinFlags {
+        locked: info.user_pin_locked(),
+        final_try: info.user_pin_final_try(),
+        set: info.user_pin_initialized(),
+    })
+}
+
+/// What a token says about its user PIN.
+#[derive(Clone, Copy)]
+struct PinFlags {
+    /// It is locked.
+    locked: bool,
+    /// One more wrong try locks it.
+    final_try: bool,
+    /// There is one.
+    set: bool,
+}
+
+/// Refuses to log in when the PIN is locked, on its last try or unset.
+const fn allowed(flags: PinFlags) -> Result<(), TokenError> {
+    match flags {
+        PinFlags { locked: true, .. } => Err(TokenError::PinLocked("user PIN")),
+        PinFlags { final_try: true, .. } => Err(TokenError::PinFinalTry("user PIN")),
+        PinFlags { set: false, .. } => Err(TokenError::PinUnset),
+        PinFlags { locked: false, final_try: false, set: true } => Ok(()),
+    }
 }
 
 /// The initialised tokens that are there, for the sentence about the one that is not.
@@ -150,5 +165,28 @@ fn others(seen: &[Seen]) -> String {
         "; the module shows no initialised token".to_owned()
     } else {
         format!("; the module shows: {}", there.join(", "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_pin_that_is_set_and_has_tries_left_is_used() {
+        let flags = |locked, final_try, set| allowed(PinFlags { locked, final_try, set });
+        assert!(flags(false, false, true).is_ok());
+        assert!(matches!(flags(true, false, true), Err(TokenError::PinLocked(_))));
+        assert!(matches!(flags(true, true, true), Err(TokenError::PinLocked(_))));
+        assert!(matches!(flags(false, true, true), Err(TokenError::PinFinalTry(_))));
+        assert!(matches!(flags(false, false, false), Err(TokenError::PinUnset)));
+    }
+
+    #[test]
+    fn what_is_no_pkcs11_module_is_named() {
+        for path in ["/nonexistent/module.so", "/dev/null"] {
+            let error = Module::load(Path::new(path)).err().unwrap();
+            assert!(matches!(&error, TokenError::Module { module, .. } if module == path), "{error}");
+        }
     }
 }
