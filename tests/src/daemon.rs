@@ -34,9 +34,12 @@ impl Programs {
         files::make_dir(&dir, User::Harness, 0o755)?;
         for name in NAMES {
             let source = from.join(name);
-            std::fs::copy(&source, dir.join(name)).with_context(|| {
-                format!("no program {}; build it first: cargo build --locked -p {name}", source.display())
-            })?;
+            let hint =
+                format!("no program {}; build it first: cargo build --locked -p {name}", source.display());
+            ensure!(source.exists(), hint);
+            // By another process: a copy of ours could not be executed while any thread is between fork and exec,
+            // because the child holds the file open for writing until then.
+            process::run(Command::new("cp").arg(&source).arg(&dir), "copying our programs")?;
         }
         Ok(Self { dir })
     }
