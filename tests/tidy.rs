@@ -303,3 +303,25 @@ fn no_secret_is_printable_by_derive() {
     }
     expect_none("secret types with a derive that shows or copies them", &broken);
 }
+
+/// The terms that the specifications spell in more than one way, and how we write them; then every citation in the code.
+#[test]
+fn spec_map_lists_every_citation() {
+    let mut rows = BTreeSet::new();
+    for file in rust_files() {
+        for line in text(&file).lines() {
+            let Some((_before, cited)) = line.split_once("/// Spec: ") else { continue };
+            rows.insert(format!("| {} | `{file}` |", cited.trim_end_matches('.')));
+        }
+    }
+    assert!(rows.len() > 50, "found only {} citations", rows.len());
+    let (path, mark) = (root().join("docs/spec-map.md"), "| clause | cited in |\n| --- | --- |\n");
+    let old = text("docs/spec-map.md");
+    let (head, _rows) = old.split_once(mark).expect("docs/spec-map.md has the table's head");
+    let new = format!("{head}{mark}{}\n", rows.into_iter().collect::<Vec<_>>().join("\n"));
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::write(path, &new).unwrap();
+    } else {
+        assert!(old == new, "docs/spec-map.md is not what the code cites; UPDATE=1 rewrites it");
+    }
+}
