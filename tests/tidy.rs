@@ -1,4 +1,5 @@
 //! Rules about this tree, as ordinary tests: heads, lengths, dangerous words, imports, crates, documents.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may stop at anything unexpected")]
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
