@@ -1,8 +1,9 @@
 //! What each command does, from the configuration to the answer on standard output; the only place that writes there.
 
 use crate::cli::{Cli, Command, KeyCommand, TokenCommand};
-use crate::config::{self, Config, ConfigError, Depth};
+use crate::config::{self, Config, ConfigError, Depth, MemoryLock};
 use crate::error::{Failure, Kind};
+use crate::harden;
 use crate::import;
 use crate::journal::Journal;
 use crate::log::{Level, line};
@@ -21,6 +22,7 @@ use std::process::ExitCode;
 /// # Errors
 /// [`Failure`] with its exit code.
 pub fn run(cli: &Cli) -> Result<ExitCode, Failure> {
+    harden::no_dumps()?;
     match &cli.command {
         Command::CheckConfig => check_config(&cli.config),
         Command::Token(TokenCommand::Init { erase }) => token_init(&cli.config, erase.as_deref()),
@@ -85,6 +87,8 @@ fn open_vault(config: &Config, access: Access) -> Result<Vault<Pkcs11Token>, Fai
 /// `key new`.
 fn key_new(path: &Path) -> Result<ExitCode, Failure> {
     let config = Config::load(path, Depth::Text)?;
+    // A command that a person runs once has the limits of a login: what cannot be locked there is said, not refused.
+    harden::harden(MemoryLock::IfPossible)?;
     let mut vault = open_vault(&config, Access::Write)?;
     ensure_journal(&config)?;
     let onion = vault.generate()?;
@@ -94,6 +98,7 @@ fn key_new(path: &Path) -> Result<ExitCode, Failure> {
 /// `key import`.
 fn key_import(path: &Path, file: &Path, hostname: Option<&Path>) -> Result<ExitCode, Failure> {
     let config = Config::load(path, Depth::Text)?;
+    harden::harden(MemoryLock::IfPossible)?;
     let mut vault = open_vault(&config, Access::Write)?;
     ensure_journal(&config)?;
     let key = import::read(file, hostname)?;

@@ -45,17 +45,27 @@ impl Explain for HardenError {
     }
 }
 
+/// Not dumpable, no core. Every command does this first, before a PIN or a key is in its memory.
+///
+/// # Errors
+/// [`HardenError`] if one of these cannot be had.
+pub(crate) fn no_dumps() -> Result<(), HardenError> {
+    let failed = |what| move |error: rustix::io::Errno| HardenError::Call { what, source: error.into() };
+    set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(failed("not dumpable"))?;
+    let nothing = Rlimit { current: Some(0), maximum: Some(0) };
+    setrlimit(Resource::Core, nothing).map_err(failed("no core"))
+}
+
 /// Not dumpable, no core, memory locked, no new privileges. Threads that start later inherit all of it.
 ///
 /// # Errors
 /// [`HardenError`] if one of these cannot be had.
 pub(crate) fn harden(memory_lock: MemoryLock) -> Result<(), HardenError> {
-    let failed = |what| move |error: rustix::io::Errno| HardenError::Call { what, source: error.into() };
-    set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(failed("not dumpable"))?;
-    let nothing = Rlimit { current: Some(0), maximum: Some(0) };
-    setrlimit(Resource::Core, nothing).map_err(failed("no core"))?;
+    no_dumps()?;
     lock_memory(memory_lock)?;
-    set_no_new_privs(true).map_err(failed("no new privileges"))
+    let failed =
+        |error: rustix::io::Errno| HardenError::Call { what: "no new privileges", source: error.into() };
+    set_no_new_privs(true).map_err(failed)
 }
 
 /// Locks what is and what will be in memory, or says that it may be swapped.

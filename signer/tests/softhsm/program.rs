@@ -317,3 +317,29 @@ fn shipped_example_is_a_good_configuration() {
     assert_eq!(config.token.label, LABEL);
     assert!(!text.contains(PIN) && !text.contains(SO_PIN));
 }
+
+/// A key command waits in the middle, with the PIN in its memory, for a key file that nobody writes.
+fn no_dumps(kit: Kit) {
+    kit.init_with_key();
+    let waits = kit.home.join("never-written");
+    assert!(Command::new("mkfifo").args(["-m", "600"]).arg(&waits).status().unwrap().success());
+    let mut child = kit.command(&["key", "import", &waits.display().to_string()]).spawn().unwrap();
+    let limits = format!("/proc/{}/limits", child.id());
+    let core = || {
+        let text = std::fs::read_to_string(&limits).unwrap();
+        let line = text.lines().find_map(|line| line.strip_prefix("Max core file size")).unwrap().to_owned();
+        line.split_whitespace().take(2).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let closed = (0..250).any(|_step| {
+        std::thread::sleep(Duration::from_millis(20));
+        core() == ["0", "0"]
+    });
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(closed, "a key command could leave a core with the PIN in it");
+}
+
+#[test]
+fn key_commands_leave_no_core() {
+    in_child("program::key_commands_leave_no_core", no_dumps);
+}
