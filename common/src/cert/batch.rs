@@ -5,7 +5,7 @@
 //! made the signatures cannot choose them to fit. A library's batch would treat A as a new point in each signature.
 
 use super::{CertError, SignatureChecked, UncheckedCert};
-use crate::keys::DescSigningKey;
+use crate::keys::{DescSigningKey, Signature};
 use alloc::vec::Vec;
 use curve25519_dalek::constants::ED25519_BASEPOINT_POINT;
 use curve25519_dalek::edwards::{CompressedEdwardsY, EdwardsPoint};
@@ -13,7 +13,7 @@ use curve25519_dalek::scalar::Scalar;
 use curve25519_dalek::traits::{IsIdentity, VartimeMultiscalarMul};
 use sha2::{Digest, Sha512};
 
-/// Checks the signatures of `certs`, all of which must name `signer`; the result is in the same order.
+/// Checks the signatures of `certs`, all of which must name `signer`, and of `texts`; the result is that of `certs`.
 ///
 /// Says the same as [`UncheckedCert::check_signature`] on each, except that it may accept a signature that `signer`
 /// itself has made with a small-order part in it on purpose. It cannot say which one is wrong: ask them one by one.
@@ -25,11 +25,15 @@ use sha2::{Digest, Sha512};
 pub fn check_signatures(
     signer: &DescSigningKey,
     certs: &[UncheckedCert<'_>],
+    texts: &[(&[u8], Signature)],
 ) -> Result<Vec<SignatureChecked>, CertError> {
     if certs.iter().any(|cert| cert.signer != *signer.as_bytes()) {
         return Err(CertError::Signature);
     }
-    let equations = certs.iter().map(Equation::new).collect::<Option<Vec<_>>>();
+    let signed = certs.iter().map(|cert| (cert.signed, &cert.signature));
+    let texts = texts.iter().map(|(text, signature)| (*text, &signature.0));
+    let equation = |(message, signature)| Equation::new(signer, message, signature);
+    let equations = signed.chain(texts).map(equation).collect::<Option<Vec<_>>>();
     if equations.is_some_and(|equations| all_hold(signer, &equations)) {
         Ok(certs.iter().map(UncheckedCert::checked).collect())
     } else {
@@ -48,11 +52,11 @@ struct Equation {
 }
 
 impl Equation {
-    /// The equation of a certificate; `None` if its scalar is not reduced.
-    fn new(cert: &UncheckedCert<'_>) -> Option<Self> {
-        let (r, rest) = cert.signature.split_first_chunk::<32>()?;
+    /// The equation of a signature; `None` if its scalar is not reduced.
+    fn new(signer: &DescSigningKey, message: &[u8], signature: &[u8; 64]) -> Option<Self> {
+        let (r, rest) = signature.split_first_chunk::<32>()?;
         let s = Scalar::from_canonical_bytes(rest.try_into().ok()?).into_option()?;
-        let hash = Sha512::new().chain_update(r).chain_update(cert.signer).chain_update(cert.signed);
+        let hash = Sha512::new().chain_update(r).chain_update(signer.as_bytes()).chain_update(message);
         let k = Scalar::from_bytes_mod_order_wide(&hash.finalize().into());
         Some(Self { r: CompressedEdwardsY(*r), s, k })
     }
@@ -90,7 +94,7 @@ fn factor(seed: &[u8; 64], number: u64) -> Scalar {
 mod tests {
     use super::*;
     use crate::cert::CertBody;
-    use crate::keys::{IntroAuthKey, Signature as OwnSignature};
+    use crate::keys::IntroAuthKey;
     use crate::units::ExpirationHours;
     use ed25519_dalek::{Signer, SigningKey};
 
@@ -104,14 +108,29 @@ mod tests {
         let subject = IntroAuthKey::from_bytes(public(n)).unwrap();
         let body = CertBody::intro_auth(&subject, ExpirationHours(7), &signer);
         let signature = SigningKey::from_bytes(&[seed; 32]).sign(body.as_bytes()).to_bytes();
-        body.with_signature(&OwnSignature(signature)).0
+        body.with_signature(&Signature(signature)).0
     }
 
     /// What the batch says about these certificates, asked for the key of seed 1.
     fn check(octets: &[[u8; 140]]) -> Result<usize, CertError> {
         let parse = |octets| UncheckedCert::parse(crate::cert::CertType::IntroAuth, octets).unwrap();
         let certs: Vec<_> = octets.iter().map(|octets| parse(&octets[..])).collect();
-        check_signatures(&DescSigningKey::from_bytes(public(1)).unwrap(), &certs).map(|good| good.len())
+        check_signatures(&DescSigningKey::from_bytes(public(1)).unwrap(), &certs, &[]).map(|good| good.len())
+    }
+
+    #[test]
+    fn a_text_is_checked_with_them() {
+        let octets = [cert(1, 2), cert(1, 3)];
+        let parse = |octets| UncheckedCert::parse(crate::cert::CertType::IntroAuth, octets).unwrap();
+        let certs: Vec<_> = octets.iter().map(|octets| parse(&octets[..])).collect();
+        let signer = DescSigningKey::from_bytes(public(1)).unwrap();
+        let sign = |seed: u8| Signature(SigningKey::from_bytes(&[seed; 32]).sign(b"text").to_bytes());
+        let check = |text: &[u8], seed| check_signatures(&signer, &certs, &[(text, sign(seed))]).is_ok();
+        assert!(check(b"text", 1));
+        assert!(!check(b"another text", 1));
+        assert!(!check(b"text", 2));
+        assert!(check_signatures(&signer, &[], &[(b"text", sign(1))]).is_ok());
+        assert!(check_signatures(&signer, &[], &[(b"text", sign(2))]).is_err());
     }
 
     #[test]

@@ -136,15 +136,29 @@ pub(super) fn decode_as(
     now: Option<UnixTime>,
 ) -> Result<Decoded, DescriptorError> {
     let outer = Outer::read(text, Some(blinded.as_bytes()))?;
-    let cert = outer.timely_cert(now)?;
     let secrets = LayerSecrets::new(blinded, subcredential, outer.revision);
-    let middle_padded = open_middle(&outer, &secrets)?;
+    // The text's signature is checked together with the certificates that the same key made. Until then any fault may be
+    // that of a text which the key never signed, so the signature has the first word.
+    let decoded = decode_layers(&outer, blinded, &secrets, client_key, now);
+    decoded.map_err(|error| outer.check_signature().err().unwrap_or(error))
+}
+
+/// Reads the layers below the outer one, and checks its signature with those that are found there.
+fn decode_layers(
+    outer: &Outer<'_>,
+    blinded: &BlindedId,
+    secrets: &LayerSecrets<'_>,
+    client_key: Option<&ClientKey>,
+    now: Option<UnixTime>,
+) -> Result<Decoded, DescriptorError> {
+    let cert = outer.timely_cert(now)?;
+    let middle_padded = open_middle(outer, secrets)?;
     let middle_text = without_padding(&middle_padded);
     let middle = Middle::read(middle_text)?;
-    let (inner_padded, client_authorization) = open_inner(&middle, &secrets, client_key)?;
+    let (inner_padded, client_authorization) = open_inner(&middle, secrets, client_key)?;
     let inner_text = without_padding(&inner_padded);
     let inner = Inner::read(inner_text)?;
-    let points = read_points(&inner.points, &outer.signing_key, now);
+    let points = read_points(&inner.points, outer, now)?;
     Ok(Decoded {
         revision: outer.revision,
         lifetime_minutes: outer.lifetime_minutes,
@@ -153,7 +167,7 @@ pub(super) fn decode_as(
         blinded: *blinded,
         auth_client_lines: middle.clients.len(),
         client_authorization,
-        unknown_lines: unknown_lines(&outer, &middle, &inner),
+        unknown_lines: unknown_lines(outer, &middle, &inner),
         flow_control: inner.flow_control,
         single_onion: inner.single_onion,
         pow: inner.pow,
@@ -161,7 +175,7 @@ pub(super) fn decode_as(
         skipped_points: points.skipped,
         sign_bits: points.sign_bits,
         lengths: Lengths {
-            text: text.len(),
+            text: outer.len,
             superencrypted: outer.blob.len(),
             middle_padded: middle_padded.len(),
             middle: middle_text.len(),
@@ -236,7 +250,11 @@ impl Points {
 }
 
 /// Reads and checks all introduction points.
-fn read_points(tables: &[Table<'_>], signer: &DescSigningKey, now: Option<UnixTime>) -> Points {
+fn read_points(
+    tables: &[Table<'_>],
+    outer: &Outer<'_>,
+    now: Option<UnixTime>,
+) -> Result<Points, DescriptorError> {
     let mut points = Points::default();
     let mut raws = Vec::new();
     for table in tables {
@@ -246,7 +264,7 @@ fn read_points(tables: &[Table<'_>], signer: &DescSigningKey, now: Option<UnixTi
             Err(error) => points.skip(table.first_line(), SkipReason::Broken(error)),
         }
     }
-    let checked = check_all(&raws, signer);
+    let checked = check_all(&raws, outer)?;
     for (raw, certs) in raws.into_iter().zip(checked) {
         match certs {
             Ok(certs) => points.take(raw, certs, now),
@@ -254,23 +272,27 @@ fn read_points(tables: &[Table<'_>], signer: &DescSigningKey, now: Option<UnixTi
         }
     }
     points.skipped.sort_by_key(|skipped| skipped.line);
-    points
+    Ok(points)
 }
 
-/// Checks the certificates of all points: together, and one by one only if something is wrong.
-fn check_all(
-    raws: &[RawPoint<'_>],
-    signer: &DescSigningKey,
-) -> Vec<Result<Pair<SignatureChecked>, DescriptorError>> {
+/// The outcome of checking both certificates of a point.
+type CheckedPair = Result<Pair<SignatureChecked>, DescriptorError>;
+
+/// Checks the text's signature and the certificates of all points: together, and one by one only if something is wrong.
+fn check_all(raws: &[RawPoint<'_>], outer: &Outer<'_>) -> Result<Vec<CheckedPair>, DescriptorError> {
+    let signer = &outer.signing_key;
     let certs: Vec<_> = raws.iter().map(|raw| raw.certs(signer)).collect();
     let flat: Vec<_> = certs.iter().flatten().flat_map(|pair| [pair.auth, pair.enc]).collect();
-    let together = check_signatures(signer, &flat).unwrap_or_default();
+    let together = match check_signatures(signer, &flat, &[outer.signed()]) {
+        Ok(checked) => checked,
+        Err(_one_of_them) => outer.check_signature().map(|()| Vec::new())?,
+    };
     let mut together = together.as_chunks::<2>().0.iter().map(|[auth, enc]| Pair { auth: *auth, enc: *enc });
     let check = |(raw, certs): (&RawPoint<'_>, Result<Pair<_>, _>)| {
         let certs = certs?;
         together.next().map_or_else(|| raw.check(&certs), Ok)
     };
-    raws.iter().zip(certs).map(check).collect()
+    Ok(raws.iter().zip(certs).map(check).collect())
 }
 
 /// The lines of all layers that are not known.

@@ -26,7 +26,7 @@ const KNOWN: [&str; 6] = [
     "signature",
 ];
 
-/// The outer layer. Its signature is checked; whose key signed the certificate and when it ends is not.
+/// The outer layer. Whose key signed the certificate, when it ends, and the signature of the text are **not** checked.
 #[derive(Debug)]
 pub(super) struct Outer<'t> {
     /// `descriptor-lifetime` in minutes.
@@ -43,12 +43,20 @@ pub(super) struct Outer<'t> {
     pub(super) blob: Vec<u8>,
     /// Line of `superencrypted`.
     pub(super) blob_line: usize,
+    /// Octets of the whole text.
+    pub(super) len: usize,
+    /// What the signature covers.
+    message: String,
+    /// The signature.
+    signature: Signature,
+    /// Line of the signature.
+    signature_line: usize,
     /// All lines.
     pub(super) table: Table<'t>,
 }
 
 impl<'t> Outer<'t> {
-    /// Reads the layer and checks the certificate's own signature and that of the text.
+    /// Reads the layer and checks the certificate's own signature; [`Outer::check_signature`] checks that of the text.
     ///
     /// `expected` is the blinded key that must have signed the certificate, if it is known already.
     ///
@@ -69,7 +77,7 @@ impl<'t> Outer<'t> {
             return Err(lifetime.error(Fault::Lifetime(lifetime_minutes)));
         }
         let (cert, cert_line, signing_key) = read_cert(&table, expected)?;
-        check_signature(&table, text, &signing_key)?;
+        let (message, signature, signature_line) = read_signature(&table, text)?;
         let blob = table.required("superencrypted")?;
         Ok(Self {
             lifetime_minutes,
@@ -79,7 +87,24 @@ impl<'t> Outer<'t> {
             signing_key,
             blob: blob.object("MESSAGE")?,
             blob_line: blob.item.line,
+            len: octets.len(),
+            message,
+            signature,
+            signature_line,
             table,
+        })
+    }
+
+    /// What the signature covers, and the signature: to be checked with others of the same key.
+    pub(super) const fn signed(&self) -> (&[u8], Signature) {
+        (self.message.as_bytes(), self.signature)
+    }
+
+    /// Checks the signature of the text.
+    pub(super) fn check_signature(&self) -> Result<(), DescriptorError> {
+        self.signing_key.verify(self.message.as_bytes(), &self.signature).map_err(|_bad_signature| {
+            let error = DescriptorError::new(Layer::Outer, Some("signature"), Fault::Signature);
+            DescriptorError { line: Some(self.signature_line), ..error }
         })
     }
 
@@ -118,8 +143,8 @@ fn read_cert(
     Ok((cert, entry.item.line, key))
 }
 
-/// Checks the signature over the text: all up to the line feed before the first line `signature`.
-fn check_signature(table: &Table<'_>, text: &str, key: &DescSigningKey) -> Result<(), DescriptorError> {
+/// Reads the signature over the text, all up to the line feed before the first line `signature`: (text, signature, line).
+fn read_signature(table: &Table<'_>, text: &str) -> Result<(String, Signature, usize), DescriptorError> {
     let entry = table.last("signature")?;
     let signature = Signature(entry.octets(0)?);
     // A verifier takes the first such line for the end; it must be this one, not one hidden in an object.
@@ -127,10 +152,10 @@ fn check_signature(table: &Table<'_>, text: &str, key: &DescSigningKey) -> Resul
     let mut message = String::with_capacity(SIGNATURE_PREFIX.len().saturating_add(signed.len()));
     message.push_str(SIGNATURE_PREFIX);
     message.push_str(signed);
-    if signed.contains("\nsignature ") || key.verify(message.as_bytes(), &signature).is_err() {
+    if signed.contains("\nsignature ") {
         return Err(entry.error(Fault::Signature));
     }
-    Ok(())
+    Ok((message, signature, entry.item.line))
 }
 
 /// Appends an object in base64 lines of 64 characters, with a line feed after each but no line feed after the END line.

@@ -34,6 +34,7 @@ pub fn show(
     client_key: Option<&ClientKey>,
 ) -> Result<Value, DescriptorError> {
     let outer = Outer::read(text, None)?;
+    outer.check_signature()?;
     let cert = outer.timely_cert(None)?;
     let made = cert.expires().time().minus(CERT_LIFE);
     let tried = periods_to_try(candidates, [now, made]);
