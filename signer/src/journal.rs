@@ -1,7 +1,8 @@
 //! The record of certified keys, `journal` in the state directory; the only place that reads or writes it.
 //!
 //! One line per key: `v1 <onion> <period> <minutes> <key hex> <time>`, appended and fsynced before the certificate leaves.
-//! A file that does not exist is an error here: only the key commands create it, so that a lost journal is noticed.
+//! A file that does not exist is an error here: only the key commands and `serve --new-journal`
+//! create it, so that a lost journal is noticed.
 
 use crate::error::{Explain, Kind};
 use crate::state;

@@ -1,9 +1,10 @@
-//! Tests of the schedule: single rules here, a year of them in `year`.
+//! Tests of the schedule: plans and uploads here; what is away or lost in `away`; a year of it all in `year`.
 
 use super::*;
 use crate::consensus::Srv;
 use onionkeep_common::{PeriodLength, PeriodNumber};
 
+mod away;
 mod year;
 
 /// Dice that repeat.
@@ -302,147 +303,4 @@ fn a_refused_upload_asks_for_the_counters_where_they_can_be_asked_for() {
     let again: Vec<_> = (0..7).flat_map(|_second| bench.after(1)).collect();
     let retry = |action: &&Action| matches!(action, Action::Upload { why: Why::Retry, hsdirs, .. } if hsdirs.len() == 1);
     assert_eq!(again.iter().filter(retry).count(), 2, "{again:?}");
-}
-
-#[test]
-fn the_signer_is_asked_anew_each_hour_and_its_absence_is_survived() {
-    let mut bench = Bench::running();
-    bench.now = bench.now.plus(7200);
-    let actions = bench.feed(Event::Tick);
-    assert!(actions.contains(&Action::Certify { period: period(10) }), "{actions:?}");
-    assert!(!actions.iter().any(|action| matches!(action, Action::Upload { .. })), "first the certificate");
-    let without = bench.feed(Event::NotCertified(period(10), None));
-    let upload = |action: &Action| matches!(action, Action::Upload { period: of, .. } if *of == period(10));
-    assert!(without.iter().any(upload), "the one at hand is still good: {without:?}");
-}
-
-#[test]
-fn without_any_certificate_the_signer_is_asked_with_growing_waits() {
-    let mut bench = Bench::new(1);
-    bench.feed(Event::TorUp);
-    bench.feed(plan(10, NOON, &[1]));
-    bench.feed(Event::CounterLearned(period(11)));
-    bench.feed(Event::Fetched(0, Verdict::Good));
-    bench.feed(Event::Points(Some(Digest([1; 32]))));
-    for period in [period(10), period(11)] {
-        bench.feed(Event::NotCertified(period, Some(5)));
-    }
-    let mut asked = Vec::new();
-    for _second in 0..3600 {
-        for action in bench.after(1) {
-            assert!(!matches!(action, Action::Upload { .. }));
-            if let Action::Certify { period: of } = action {
-                bench.feed(Event::NotCertified(of, None));
-                if of == period(10) {
-                    asked.push(bench.now.since(START));
-                }
-            }
-        }
-    }
-    assert!((10..25).contains(&asked.len()), "{asked:?}");
-    assert!(asked[0] >= 5, "the signer's own wait is kept");
-    // As soon as it answers, the upload follows.
-    let actions = bench.feed(Event::Certified(period(10), ExpirationHours::of_desc_signing_cert(bench.now)));
-    assert_eq!(bench.settle(actions), [(10, Why::First, 1)]);
-}
-
-#[test]
-fn a_certificate_from_before_the_restart_serves_while_the_signer_is_away() {
-    let mut bench = Bench::new(1);
-    bench.feed(Event::TorUp);
-    bench.feed(plan(10, NOON, &[1]));
-    bench.feed(Event::HeldCertificate(period(10), ExpirationHours::of_desc_signing_cert(NOON.minus(9000))));
-    bench.feed(Event::Fetched(0, Verdict::Good));
-    bench.feed(Event::Points(Some(Digest([1; 32]))));
-    let actions = bench.feed(Event::NotCertified(period(10), None));
-    assert!(matches!(actions.as_slice(), [Action::Upload { .. }]), "{actions:?}");
-}
-
-#[test]
-fn a_lost_tor_is_waited_for_and_what_was_under_way_is_done_again() {
-    let mut bench = Bench::running();
-    bench.feed(Event::Points(Some(Digest([2; 32]))));
-    assert_eq!(bench.after(3).len(), 2);
-    bench.feed(Event::TorDown);
-    for _minute in 0..30 {
-        assert_eq!(bench.after(60), []);
-    }
-    let actions = bench.feed(Event::TorUp);
-    let uploads = bench.settle(actions);
-    assert_eq!(uploads, [(10, Why::Retry, 3), (11, Why::Retry, 3)]);
-}
-
-#[test]
-fn nothing_is_uploaded_under_a_consensus_that_is_not_live() {
-    let mut bench = Bench::running();
-    bench.now = bench.now.plus(3 * 3600 + 86_400 + 1);
-    assert_eq!(bench.feed(Event::Tick), []);
-    assert!(!bench.machine.is_live(bench.now));
-    let actions = bench.feed(plan(11, bench.now, &[1, 2, 3]));
-    let uploads = bench.settle(actions);
-    assert!(
-        uploads.contains(&(12, Why::First, 3)) && uploads.contains(&(11, Why::Interval, 3)),
-        "{uploads:?}"
-    );
-}
-
-#[test]
-fn a_clock_that_goes_back_puts_nothing_off() {
-    let mut bench = Bench::running();
-    let left = bench.machine.descs()[0].next_upload().unwrap().since(bench.now);
-    bench.now = bench.now.minus(50_000);
-    bench.feed(Event::Tick);
-    assert_eq!(bench.machine.descs()[0].next_upload().unwrap().since(bench.now), left);
-    assert!(bench.machine.wake(bench.now) <= bench.now.plus(600));
-}
-
-#[test]
-fn good_fetches_are_rare_and_others_soon_repeated() {
-    let mut bench = Bench::new(1);
-    bench.feed(Event::TorUp);
-    bench.feed(plan(10, NOON, &[1]));
-    let mut fetched = |verdict, seconds: u64| {
-        bench.feed(Event::Fetched(0, verdict));
-        let mut times = Vec::new();
-        for second in 0..seconds {
-            for action in bench.after(1) {
-                if let Action::Fetch { wide, .. } = action {
-                    times.push((second, wide));
-                    bench.feed(Event::Fetched(0, verdict));
-                }
-            }
-        }
-        times
-    };
-    let good = fetched(Verdict::Good, 36_000);
-    assert!((40..=120).contains(&good.len()), "{}", good.len());
-    assert!(good.iter().all(|(_second, wide)| !wide));
-    let missing = fetched(Verdict::Missing, 600);
-    assert!(missing[0].0 <= 10 && missing.len() >= 5, "{missing:?}");
-    assert!(missing.iter().all(|(_second, wide)| *wide), "every HSDir is asked");
-}
-
-#[test]
-fn a_failed_probe_is_repeated_at_once_and_the_descriptor_fetched() {
-    let mut bench = Bench::probing(2, Some(60)).started();
-    bench.after(120);
-    let actions = bench.feed(Event::Probed(0, false));
-    let soon: Vec<_> = actions.into_iter().chain((0..4).flat_map(|_second| bench.after(1))).collect();
-    assert!(soon.contains(&Action::Probe { backend: 0 }), "{soon:?}");
-    assert!(soon.contains(&Action::Fetch { backend: 0, wide: false }), "{soon:?}");
-    bench.feed(Event::Probed(0, false));
-    let later: Vec<_> = (0..20).flat_map(|_second| bench.after(1)).collect();
-    assert!(!later.contains(&Action::Probe { backend: 0 }), "then at the usual pace: {later:?}");
-}
-
-#[test]
-fn unanswered_work_is_given_up_and_done_again() {
-    let mut bench = Bench::running();
-    bench.feed(Event::Points(Some(Digest([2; 32]))));
-    let lost = bench.after(3);
-    assert_eq!(lost.len(), 2, "{lost:?}");
-    let again: Vec<_> = (0..400).flat_map(|_second| bench.after(1)).collect();
-    let retries =
-        again.iter().filter(|action| matches!(action, Action::Upload { why: Why::Retry, .. })).count();
-    assert_eq!(retries, 2, "{again:?}");
 }
