@@ -3,6 +3,7 @@
 //! Blocking code, no async runtime, no socket but `AF_UNIX`. What happens in which order: [`serve`]; what may be asked:
 //! [`gate`]; where the key is: [`vault`] and the crate `onionkeep-core`.
 
+pub mod audit_key;
 pub mod cli;
 pub mod clock;
 pub mod command;

@@ -3,6 +3,7 @@
 //! The vault speaks to a token only through [`Token`]; `token/pkcs11.rs` is the one that exists. Everything that crosses
 //! this trait is plain data, so that a token can also live behind another process or be a fake one in tests.
 
+use crate::audit_key::{AuditKey, AuditSignature};
 use crate::error::{Explain, Kind};
 use crate::pin::PinError;
 use crate::seal::TokenName;
@@ -47,6 +48,24 @@ pub trait Token: Send {
     /// # Errors
     /// [`TokenError::NoDataObjects`] if the token has no such objects: then a file is the place.
     fn store(&mut self, onion: &OnionAddress, sealed: &[u8]) -> Result<(), TokenError>;
+
+    /// The public half of the audit key, after reading the private half's attributes back.
+    ///
+    /// # Errors
+    /// [`TokenError::NoAuditKey`] if there is none, [`TokenError::AuditExposed`] if it is not guarded as it must be.
+    fn audit_key(&mut self) -> Result<AuditKey, TokenError>;
+
+    /// Generates the audit key on the token, and checks it; there must be none.
+    ///
+    /// # Errors
+    /// [`TokenError`] if the token cannot, has one, or makes a key that is not guarded.
+    fn create_audit_key(&mut self) -> Result<AuditKey, TokenError>;
+
+    /// Signs by the audit key: Ed25519, or ECDSA P-256 over SHA-256.
+    ///
+    /// # Errors
+    /// [`TokenError`] if the token is away, or has no audit key.
+    fn sign_audit(&mut self, message: &[u8]) -> Result<AuditSignature, TokenError>;
 }
 
 /// What is wrong with a token.
@@ -121,6 +140,15 @@ pub enum TokenError {
     /// The root key is not guarded.
     #[error("the token's root key is not guarded: {0}")]
     Exposed(String),
+    /// There is no audit key.
+    #[error("the token has no onionkeep audit key")]
+    NoAuditKey,
+    /// There are audit keys where there must be another number of them.
+    #[error("the token has {0} onionkeep audit key(s) already; exactly one must be there")]
+    AuditKeys(usize),
+    /// The audit key is not guarded.
+    #[error("the token's audit key is not guarded: {0}")]
+    AuditExposed(String),
     /// The token has no data objects.
     #[error("the token cannot store data objects ({0})")]
     NoDataObjects(String),
@@ -152,6 +180,7 @@ impl Explain for TokenError {
             | Self::PinUnusable { .. }
             | Self::Pin(_) => Kind::Pin,
             Self::NoRoot | Self::Roots(_) | Self::Exposed(_) | Self::StoredWrong => Kind::Verification,
+            Self::NoAuditKey | Self::AuditKeys(_) | Self::AuditExposed(_) => Kind::Verification,
             Self::NoDataObjects(_) => Kind::Internal,
             Self::Init(_) => Kind::Refused,
         }
@@ -179,6 +208,11 @@ impl Explain for TokenError {
             Self::Roots(_) => "keep the root key with which the onion keys were sealed, delete the other",
             Self::Exposed(_) => {
                 "do not use this token; the root key must be made on it, sensitive and not extractable"
+            }
+            Self::NoAuditKey => "onionkeep-signer init makes it together with the ledger",
+            Self::AuditKeys(_) => "delete those that the ledger's first line does not name",
+            Self::AuditExposed(_) => {
+                "do not use this token; the audit key must be made on it, sensitive and not extractable"
             }
             Self::StoredWrong => "do not use this token",
             Self::NoDataObjects(_) => "",

@@ -1,7 +1,9 @@
 //! A token in memory for tests, with failures to order: absent, without data objects, lying, slow.
 
 use super::{Token, TokenError};
+use crate::audit_key::{AuditKey, AuditSignature};
 use crate::seal::TokenName;
+use ed25519_dalek::{Signer, SigningKey};
 use hmac::{Hmac, KeyInit, Mac};
 use onionkeep_common::OnionAddress;
 use sha2::Sha256;
@@ -14,6 +16,10 @@ use zeroize::Zeroizing;
 pub(crate) struct Inside {
     /// The root key, once made.
     pub(crate) root: Option<[u8; 32]>,
+    /// The audit key's seed, once made.
+    pub(crate) audit: Option<[u8; 32]>,
+    /// Set if audit signatures are wrong.
+    pub(crate) wrong_signatures: bool,
     /// The stored objects.
     pub(crate) objects: Vec<Vec<u8>>,
     /// Set while the token is unplugged.
@@ -96,6 +102,28 @@ impl Token for FakeToken {
             }
             inside.objects.push(sealed.to_vec());
             Ok(())
+        })
+    }
+
+    fn audit_key(&mut self) -> Result<AuditKey, TokenError> {
+        let seed = self.plugged(|inside| inside.audit.ok_or(TokenError::NoAuditKey))?;
+        Ok(AuditKey::Ed25519(SigningKey::from_bytes(&seed).verifying_key().to_bytes()))
+    }
+
+    fn create_audit_key(&mut self) -> Result<AuditKey, TokenError> {
+        self.plugged(|inside| match inside.audit.replace([0xa5; 32]) {
+            Some(_old) => Err(TokenError::AuditKeys(1)),
+            None => Ok(()),
+        })?;
+        self.audit_key()
+    }
+
+    fn sign_audit(&mut self, message: &[u8]) -> Result<AuditSignature, TokenError> {
+        self.plugged(|inside| {
+            let seed = inside.audit.ok_or(TokenError::NoAuditKey)?;
+            let mut signature = SigningKey::from_bytes(&seed).sign(message).to_bytes();
+            signature[40] ^= u8::from(inside.wrong_signatures);
+            Ok(AuditSignature(signature))
         })
     }
 }

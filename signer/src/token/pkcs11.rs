@@ -5,6 +5,7 @@
 //! finalize, load and pin anew, with growing pauses. A PIN that was refused is never tried again.
 
 use super::{Token, TokenError};
+use crate::audit_key::{AuditKey, AuditSignature};
 use crate::pin::Pin;
 use crate::seal::TokenName;
 use cryptoki::error::Error;
@@ -16,6 +17,7 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 mod answer;
+mod audit;
 mod backoff;
 mod init;
 mod module;
@@ -255,5 +257,18 @@ impl Token for Pkcs11Token {
 
     fn store(&mut self, onion: &OnionAddress, sealed: &[u8]) -> Result<(), TokenError> {
         self.attempt("storing a sealed key", |live| object::store(&live.session, onion, sealed))
+    }
+
+    fn audit_key(&mut self) -> Result<AuditKey, TokenError> {
+        self.attempt("reading the audit key", audit::public)
+    }
+
+    fn create_audit_key(&mut self) -> Result<AuditKey, TokenError> {
+        self.attempt("generating the audit key", audit::create)?;
+        self.audit_key()
+    }
+
+    fn sign_audit(&mut self, message: &[u8]) -> Result<AuditSignature, TokenError> {
+        self.attempt("signing with the audit key", |live| audit::sign(live, message))
     }
 }

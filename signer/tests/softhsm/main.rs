@@ -10,6 +10,7 @@
     reason = "a test that does not go on as it should ends here, and says what it skips"
 )]
 
+mod audit;
 mod custody;
 #[allow(dead_code, reason = "the benchmark uses some of it that no test uses")]
 mod kit;

@@ -59,6 +59,20 @@ const NO_DATA_OBJECTS: [RvError; 6] = [
     RvError::DeviceMemory,
 ];
 
+/// Codes by which a token says that it does not know a kind of key.
+const UNKNOWN_KIND: [RvError; 10] = [
+    RvError::MechanismInvalid,
+    RvError::MechanismParamInvalid,
+    RvError::CurveNotSupported,
+    RvError::DomainParamsInvalid,
+    RvError::AttributeTypeInvalid,
+    RvError::AttributeValueInvalid,
+    RvError::TemplateInconsistent,
+    RvError::TemplateIncomplete,
+    RvError::KeyTypeInconsistent,
+    RvError::FunctionNotSupported,
+];
+
 /// The return code in an answer.
 fn code(error: &Error) -> Option<RvError> {
     if let Error::Pkcs11(code, _function) = error { Some(*code) } else { None }
@@ -67,6 +81,11 @@ fn code(error: &Error) -> Option<RvError> {
 /// Whether the answer is one of `codes`.
 fn is_one_of(error: &Error, codes: &[RvError]) -> bool {
     code(error).is_some_and(|code| codes.contains(&code))
+}
+
+/// Whether the token does not know the kind of key that was asked for.
+pub(super) fn is_unknown_kind(error: &Error) -> bool {
+    is_one_of(error, &UNKNOWN_KIND)
 }
 
 /// Which step cures an answer.

@@ -80,10 +80,10 @@ pub(super) fn create_root(live: &mut Live) -> Result<(), Trouble> {
 }
 
 /// An attribute that is a truth value, and what it must be.
-type RootRule = (AttributeType, fn(bool) -> Attribute, bool);
+pub(super) type AttributeRule = (AttributeType, fn(bool) -> Attribute, bool);
 
 /// What each attribute of the root key must be; those that must be false may also be missing.
-const ROOT_RULES: [RootRule; 13] = [
+const ROOT_RULES: [AttributeRule; 13] = [
     (AttributeType::Token, Attribute::Token, true),
     (AttributeType::Private, Attribute::Private, true),
     (AttributeType::Sensitive, Attribute::Sensitive, true),
@@ -104,15 +104,15 @@ pub(super) fn check_root(live: &mut Live) -> Result<(), Trouble> {
     let root = root(live)?;
     let types = ROOT_RULES.map(|(kind, _make, _wanted)| kind);
     let found = live.session.get_attributes(root, &types)?;
-    match broken_rule(&found) {
+    match broken_rule(&ROOT_RULES, &found) {
         Some(why) => Err(TokenError::Exposed(why).into()),
         None => value_is_refused(&live.session, root),
     }
 }
 
 /// The first rule that the attributes break, as a sentence.
-fn broken_rule(found: &[Attribute]) -> Option<String> {
-    ROOT_RULES.iter().find_map(|(kind, make, wanted)| {
+pub(super) fn broken_rule(rules: &[AttributeRule], found: &[Attribute]) -> Option<String> {
+    rules.iter().find_map(|(kind, make, wanted)| {
         let (yes, no) = (found.contains(&make(true)), found.contains(&make(false)));
         let is = match (yes, no) {
             (true, _) => "true",
@@ -124,7 +124,7 @@ fn broken_rule(found: &[Attribute]) -> Option<String> {
 }
 
 /// Tries to read the value of a key. An answer with the value is the end of it.
-fn value_is_refused(session: &Session, key: ObjectHandle) -> Result<(), Trouble> {
+pub(super) fn value_is_refused(session: &Session, key: ObjectHandle) -> Result<(), Trouble> {
     let Ok(mut given) = session.get_attributes(key, &[AttributeType::Value]) else { return Ok(()) };
     let mut exposed = false;
     for attribute in &mut given {
@@ -195,10 +195,10 @@ mod tests {
 
     #[test]
     fn root_key_as_it_must_be_passes() {
-        assert_eq!(broken_rule(&good()), None);
+        assert_eq!(broken_rule(&ROOT_RULES, &good()), None);
         let without_false: Vec<_> =
             ROOT_RULES.iter().filter(|rule| rule.2).map(|(_kind, make, wanted)| make(*wanted)).collect();
-        assert_eq!(broken_rule(&without_false), None);
+        assert_eq!(broken_rule(&ROOT_RULES, &without_false), None);
     }
 
     #[test]
@@ -206,7 +206,7 @@ mod tests {
         for (index, (kind, make, wanted)) in ROOT_RULES.iter().enumerate() {
             let mut bad = good();
             bad[index] = make(!wanted);
-            let why = broken_rule(&bad).unwrap();
+            let why = broken_rule(&ROOT_RULES, &bad).unwrap();
             assert!(why.starts_with(&format!("{kind} is {}", !wanted)), "{why}");
         }
     }
@@ -216,7 +216,7 @@ mod tests {
         for (index, rule) in ROOT_RULES.iter().enumerate().filter(|(_, rule)| rule.2) {
             let mut bad = good();
             bad.remove(index);
-            assert_eq!(broken_rule(&bad), Some(format!("{} is missing, must be true", rule.0)));
+            assert_eq!(broken_rule(&ROOT_RULES, &bad), Some(format!("{} is missing, must be true", rule.0)));
         }
     }
 }
