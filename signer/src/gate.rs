@@ -118,7 +118,13 @@ impl Gate {
             Answer::Away { why, retry_after } => {
                 Decision::Denied(Denial::Away { reason: AwayReason::TokenAway, why, retry_after })
             }
+            Answer::Busy { why, retry_after } => {
+                Decision::Denied(Denial::Away { reason: AwayReason::Busy, why, retry_after })
+            }
             Answer::Failed(why) => Decision::Denied(Denial::internal(&why)),
+            Answer::Well | Answer::HeadSignature(_) | Answer::Starting(_) | Answer::Ready { .. } => {
+                Decision::Denied(Denial::internal("the vault answered another question"))
+            }
         }
     }
 

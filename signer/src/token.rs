@@ -10,9 +10,12 @@ use crate::seal::TokenName;
 use onionkeep_common::OnionAddress;
 use zeroize::Zeroizing;
 
+mod audit;
 #[cfg(test)]
 pub(crate) mod fake;
 pub mod pkcs11;
+
+pub use audit::{AuditKey, AuditSignature};
 
 /// A token that is open and logged in.
 pub trait Token: Send {

@@ -7,7 +7,10 @@ use crate::error::{Explain, Kind};
 use crate::log::{Level, line};
 use crate::seal::{Kek, SealError, SealKind, SealedKey};
 use crate::token::{Token, TokenError};
-use onionkeep_common::{EncodedCert, IdentityKey, OnionAddress};
+use onionkeep_common::{
+    DescSigningKey, EncodedCert, ExpirationHours, IdentityKey, OnionAddress, PeriodLength, PeriodNumber,
+    TimePeriod,
+};
 use onionkeep_core::{CertTerms, CoreError, ExpandedKey, Hedge};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,37 +19,12 @@ use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 mod files;
+pub mod message;
 mod random;
 mod scrub;
 pub mod thread;
 
-/// What the gate may ask of the vault.
-#[derive(Clone, Copy, Debug)]
-pub enum Ask {
-    /// A certificate for an onion.
-    Certify {
-        /// Whose identity.
-        onion: OnionAddress,
-        /// What it is to say.
-        terms: CertTerms,
-    },
-}
-
-/// What the vault answers.
-#[derive(Clone, Debug)]
-pub enum Answer {
-    /// The certificate, verified by the core.
-    Certificate(EncodedCert),
-    /// The token does not answer; ask again after `retry_after` **seconds**.
-    Away {
-        /// Why, for the log.
-        why: String,
-        /// Seconds.
-        retry_after: u32,
-    },
-    /// Something else failed; asking again is useless.
-    Failed(String),
-}
+pub use message::{Answer, Ask};
 
 /// Who answers the gate.
 pub trait Certifier: Send + Sync {
@@ -355,15 +333,40 @@ impl<T: Token> Vault<T> {
 
     /// Answers the gate.
     pub fn answer(&mut self, ask: &Ask) -> Answer {
-        let Ask::Certify { onion, terms } = ask;
-        match self.certify(*onion, terms) {
-            Ok(cert) => Answer::Certificate(cert),
-            Err(VaultError::Token(TokenError::Away { why, retry_after })) => {
-                Answer::Away { why, retry_after }
-            }
-            Err(VaultError::Token(error)) => Answer::Away { why: error.to_string(), retry_after: 30 },
-            Err(error) => Answer::Failed(error.to_string()),
-        }
+        let result = match ask {
+            Ask::Certify { onion, terms } => self.certify(*onion, terms).map(Answer::Certificate),
+            Ask::SelfTest { onion } => self.self_test(*onion).map(|()| Answer::Well),
+            Ask::SignHead { .. } => return Answer::Failed("no audit key".to_owned()),
+        };
+        result.unwrap_or_else(|error| match error {
+            VaultError::Token(TokenError::Away { why, retry_after }) => Answer::Away { why, retry_after },
+            VaultError::Token(error) => Answer::Away { why: error.to_string(), retry_after: 30 },
+            error @ (VaultError::Seal { .. }
+            | VaultError::Unknown { .. }
+            | VaultError::Twice { .. }
+            | VaultError::Known(_)
+            | VaultError::Core { .. }
+            | VaultError::File { .. }
+            | VaultError::Random(_)) => Answer::Failed(error.to_string()),
+        })
+    }
+
+    /// Does all that a certificate of `onion` needs, and drops the result.
+    ///
+    /// The certificate would be of no use: for a period and an end in 1970, and for a key whose private half never
+    /// leaves this function.
+    ///
+    /// # Errors
+    /// [`VaultError`] if a certificate could not be had either.
+    pub fn self_test(&mut self, onion: OnionAddress) -> Result<(), VaultError> {
+        let seed: Zeroizing<[u8; 32]> = random::octets()?;
+        let nobody = |_never| VaultError::Random(io::Error::other("no key for the self test"));
+        let key = *ExpandedKey::from_seed(&seed).map_err(nobody)?.public().as_bytes();
+        let key =
+            DescSigningKey::from_bytes(key).map_err(|_never| VaultError::Random(io::Error::other("key")))?;
+        let period = TimePeriod { number: PeriodNumber(1), length: PeriodLength::DAY };
+        let terms = CertTerms { period, key, expires: ExpirationHours(1) };
+        self.certify(onion, &terms).map(drop)
     }
 }
 

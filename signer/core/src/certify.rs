@@ -25,7 +25,7 @@ impl Hedge {
 }
 
 /// What a certificate is to say. There is no way to ask for a signature over anything else.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CertTerms {
     /// The period whose blinded key signs.
     pub period: TimePeriod,

@@ -45,7 +45,7 @@ struct Moody {
 
 impl Certifier for Moody {
     fn ask(&self, ask: Ask) -> Answer {
-        let Ask::Certify { onion, mut terms } = ask;
+        let Ask::Certify { onion, mut terms } = ask else { panic!("{ask:?}") };
         match *self.mood.lock().unwrap() {
             Mood::Good => {}
             Mood::Away => return Answer::Away { why: "unplugged".to_owned(), retry_after: 9 },

@@ -162,6 +162,20 @@ fn a_hanging_token_is_answered_for_in_time() {
 }
 
 #[test]
+fn the_self_test_asks_the_token_and_sees_what_a_certificate_would_see() {
+    let home = Home::new();
+    let onion = home.vault().generate().unwrap();
+    let mut vault = home.vault();
+    let before = home.inside().macs;
+    assert_eq!(vault.answer(&Ask::SelfTest { onion }), Answer::Well);
+    assert_eq!(home.inside().macs, before + 1);
+    home.inside().root = Some([1; 32]);
+    assert!(matches!(vault.answer(&Ask::SelfTest { onion }), Answer::Failed(_)));
+    home.inside().away = true;
+    assert!(matches!(vault.answer(&Ask::SelfTest { onion }), Answer::Away { .. }));
+}
+
+#[test]
 fn each_certificate_asks_the_token_once_and_no_key_is_kept() {
     let home = Home::new();
     let onion = home.vault().generate().unwrap();
