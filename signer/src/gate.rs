@@ -17,6 +17,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub mod connection;
 pub mod listener;
+pub mod places;
 
 /// A wait after which the disk may have room again, in **seconds**.
 const STORAGE_RETRY: u32 = 60;

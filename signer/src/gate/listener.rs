@@ -1,5 +1,6 @@
 //! The listening socket: made, guarded, accepted from, removed. The only place that looks at who connects.
 
+use super::places::Places;
 use super::{Gate, connection};
 use crate::error::{Explain, Kind};
 use crate::log::{Level, line};
@@ -12,13 +13,9 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Connections that are served at once; the next one is told `busy`.
-pub const CONNECTIONS_MAX: usize = 16;
-/// How long a peer waits for another to go before it is told `busy`.
-const PLACE_PATIENCE: Duration = Duration::from_secs(1);
 /// Stack of a connection's thread in octets.
 const STACK: usize = 192 * 1024;
 /// How long connections may take to end when the signer stops.
@@ -148,7 +145,7 @@ impl Listener {
             self.note_stranger(uid);
             return;
         };
-        let Some(place) = Places::take(&self.places) else {
+        let Some(place) = Places::take(&self.places, uid) else {
             busy(&stream, uid, "too many connections");
             return;
         };
@@ -178,7 +175,7 @@ impl Listener {
 
     /// Waits a moment for the connections to end.
     fn drain(&self) {
-        let _still_open = self.places.wait(STOP_PATIENCE, |open| *open > 0);
+        self.places.wait_until_free(STOP_PATIENCE);
     }
 }
 
@@ -211,45 +208,6 @@ fn clear_the_way(path: &Path) -> Result<(), ListenError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(source) => Err(ListenError::Socket { path: path.to_owned(), source }),
         Ok(_answers) => Err(ListenError::Taken(path.to_owned())),
-    }
-}
-
-/// How many connections are served, and a bell for when one ends.
-#[derive(Default)]
-struct Places {
-    /// How many.
-    open: Mutex<usize>,
-    /// Rung when one ends.
-    ended: Condvar,
-}
-
-impl Places {
-    /// Waits while `busy` holds, at most for `patience`; then lends the count.
-    fn wait(&self, patience: Duration, busy: impl FnMut(&mut usize) -> bool) -> MutexGuard<'_, usize> {
-        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        self.ended.wait_timeout_while(open, patience, busy).unwrap_or_else(PoisonError::into_inner).0
-    }
-
-    /// Takes a place; waits for one if none is free.
-    fn take(places: &Arc<Self>) -> Option<Place> {
-        let mut open = places.wait(PLACE_PATIENCE, |open| *open >= CONNECTIONS_MAX);
-        if *open >= CONNECTIONS_MAX {
-            return None;
-        }
-        *open = open.saturating_add(1);
-        Some(Place(Arc::clone(places)))
-    }
-}
-
-/// A place among the connections; given back when dropped.
-struct Place(Arc<Places>);
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut open = self.0.open.lock().unwrap_or_else(PoisonError::into_inner);
-        *open = open.saturating_sub(1);
-        drop(open);
-        self.0.ended.notify_all();
     }
 }
 

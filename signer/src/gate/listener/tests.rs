@@ -1,6 +1,7 @@
 //! The socket with real peers: who is served, who is closed, who must wait, what is left behind.
 
 use super::*;
+use crate::gate::places::CONNECTIONS_OF_UID_MAX;
 use crate::gate::tests::Stage;
 use onionkeep_common::wire::frame::Header;
 use onionkeep_common::wire::{HEADER_LEN, Rule};
@@ -134,7 +135,7 @@ fn a_slow_peer_is_dropped_and_others_are_served_meanwhile() {
 #[test]
 fn beyond_the_limit_a_peer_is_told_busy() {
     let served = Served::new();
-    let held: Vec<_> = (0..CONNECTIONS_MAX).map(|_| served.connect()).collect();
+    let held: Vec<_> = (0..CONNECTIONS_OF_UID_MAX).map(|_| served.connect()).collect();
     let mut one_more = served.connect();
     assert_eq!(reply(&mut one_more), Some(Reply::Away { reason: AwayReason::Busy, retry_after: 1 }));
     drop(held);
