@@ -10,7 +10,7 @@ use crate::log::{Level, line};
 use crate::seal::TokenName;
 use crate::serve::{Started, Stopped};
 use crate::token::TokenError;
-use crate::token::pkcs11::{Access, Pkcs11Token, initialise};
+use crate::token::pkcs11::{Access, Initialised, Pkcs11Token, initialise};
 use crate::vault::{Shown, Vault};
 use onionkeep_common::OnionAddress;
 use std::io::Write;
@@ -67,10 +67,11 @@ fn token_init(path: &Path, erase: Option<&str>) -> Result<ExitCode, Failure> {
     let so_pin = so_source.read("new PIN of the security officer").map_err(TokenError::Pin)?;
     let pin = token.pin.read("new PIN of the token").map_err(TokenError::Pin)?;
     let made = initialise(&token.module, &token.label, token.serial.as_deref(), erase, &so_pin, &pin)?;
-    let TokenName { label, serial } = &made.name;
+    let Initialised { name: TokenName { label, serial }, manufacturer, model } = &made;
     line(Level::Info, "token-initialised", &[("label", label), ("serial", serial)]);
     answer(&format!(
-        "The token {label:?} is ready. Its serial number for [token] in {}:\n\nserial = \"{serial}\"\n",
+        "The token {label:?} is ready. What is to be added to [token] in {}:\n\nserial = \"{serial}\"\n\
+         manufacturer = {manufacturer:?}\nmodel = {model:?}\n",
         path.display()
     ))?;
     Ok(ExitCode::SUCCESS)
@@ -78,9 +79,9 @@ fn token_init(path: &Path, erase: Option<&str>) -> Result<ExitCode, Failure> {
 
 /// Opens the configured token and reads what is sealed to it.
 fn open_vault(config: &Config, access: Access) -> Result<Vault<Pkcs11Token>, Failure> {
-    let name = TokenName { label: config.token.label.clone(), serial: config.serial()?.to_owned() };
+    let which = config.which()?;
     let pin = config.token.pin.read("PIN of the token").map_err(TokenError::Pin)?;
-    let token = Pkcs11Token::open(&config.token.module, name, pin, access)?;
+    let token = Pkcs11Token::open(&config.token.module, which, pin, access)?;
     Ok(Vault::open(token, &config.state_dir)?)
 }
 

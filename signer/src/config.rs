@@ -1,15 +1,19 @@
 //! What `signer.toml` means; the only place that knows its keys.
 
 use crate::error::{Explain, Kind};
-use crate::pin::PinSource;
 use crate::policy::Grant;
+use crate::seal::TokenName;
+use crate::token::Which;
 use crate::users;
 use onionkeep_common::config::{Problem, Problems, Section, read};
 use onionkeep_common::{Minutes, PeriodLength, PeriodRule};
 use std::io;
 use std::path::{Path, PathBuf};
 
+mod token;
 mod world;
+
+pub use token::TokenConfig;
 
 /// The file is refused above this size, in octets.
 const FILE_MAX: u64 = 1 << 20;
@@ -42,21 +46,6 @@ pub enum MemoryLock {
     Required,
     /// `serve` warns and goes on: for a laptop with a small `RLIMIT_MEMLOCK`.
     IfPossible,
-}
-
-/// Which token, and how to log in.
-#[derive(Clone, Debug)]
-pub struct TokenConfig {
-    /// The PKCS#11 module.
-    pub module: PathBuf,
-    /// The token's label.
-    pub label: String,
-    /// The token's serial number; only `token init` works without it.
-    pub serial: Option<String>,
-    /// Where the user PIN comes from.
-    pub pin: PinSource,
-    /// Where the security officer's PIN comes from; only `token init` reads it.
-    pub so_pin: Option<PinSource>,
 }
 
 /// How deep a configuration is checked.
@@ -142,6 +131,16 @@ impl Config {
     pub fn serial(&self) -> Result<&str, ConfigError> {
         self.token.serial.as_deref().ok_or(ConfigError::Missing("serial in [token]"))
     }
+
+    /// By what the token is known again.
+    ///
+    /// # Errors
+    /// [`ConfigError::Missing`] if its serial number is not configured.
+    pub fn which(&self) -> Result<Which, ConfigError> {
+        let name = TokenName { label: self.token.label.clone(), serial: self.serial()?.to_owned() };
+        let TokenConfig { manufacturer, model, .. } = self.token.clone();
+        Ok(Which { name, manufacturer, model })
+    }
 }
 
 /// Builds the configuration from the top level; every section is read before any absence counts.
@@ -151,9 +150,7 @@ fn build(top: &Section<'_, '_>, depth: Depth) -> Option<Config> {
     let socket_mode = mode(top);
     let socket_group = group(top);
     let memory_lock = memory_lock(top);
-    let token = top
-        .required_section("token", &["module", "label", "serial", "pin", "so_pin"])
-        .and_then(|section| token(&section, depth));
+    let token = top.required_section("token", &token::KEYS).and_then(|section| token::read(&section, depth));
     let grants = grants(top);
     let periods = period(top);
     if depth == Depth::World {
@@ -214,34 +211,6 @@ fn memory_lock(top: &Section<'_, '_>) -> MemoryLock {
             MemoryLock::Required
         }
     }
-}
-
-/// The `[token]` section.
-fn token(section: &Section<'_, '_>, depth: Depth) -> Option<TokenConfig> {
-    let module = path_at(section, "module");
-    let label = section.required_text("label").filter(|label| fits(section, "label", label, 32));
-    let serial = section.text("serial").filter(|serial| fits(section, "serial", serial, 16));
-    let pin: Option<PinSource> = section.required_parsed("pin");
-    let so_pin: Option<PinSource> = section.parsed("so_pin");
-    if depth == Depth::World {
-        world::check_token(section, module.as_deref(), &[("pin", pin.as_ref()), ("so_pin", so_pin.as_ref())]);
-    }
-    Some(TokenConfig {
-        module: module?,
-        label: label?.to_owned(),
-        serial: serial.map(str::to_owned),
-        pin: pin?,
-        so_pin,
-    })
-}
-
-/// Whether a text fits a token's blank-padded field of `max` octets.
-fn fits(section: &Section<'_, '_>, key: &str, text: &str, max: usize) -> bool {
-    let fits = !text.is_empty() && text.len() <= max && text.trim_end() == text;
-    if !fits {
-        section.report(key, format!("{key}: wanted are 1 to {max} octets without a blank at the end"));
-    }
-    fits
 }
 
 /// The `[[onion]]` tables.

@@ -9,7 +9,6 @@ use crate::harden;
 use crate::journal::Journal;
 use crate::log::{Level, line};
 use crate::policy::{Grant, Policy};
-use crate::seal::TokenName;
 use crate::token::TokenError;
 use crate::token::pkcs11::{Access, Pkcs11Token};
 use crate::vault::Vault;
@@ -65,7 +64,7 @@ impl Started {
         if config.grants.is_empty() {
             return Err(ConfigError::Missing("[[onion]]").into());
         }
-        let name = TokenName { label: config.token.label.clone(), serial: config.serial()?.to_owned() };
+        let which = config.which()?;
         if new_journal {
             Journal::create(&config.state_dir)?;
             line(Level::Warn, "journal-created", &[("state-dir", &config.state_dir.display())]);
@@ -74,7 +73,7 @@ impl Started {
         let pin = config.token.pin.read("PIN of the token").map_err(TokenError::Pin)?;
         // Before any thread exists, so that all threads inherit it.
         let stop = stop_signals()?;
-        let token = Pkcs11Token::open(&config.token.module, name, pin, Access::Read)?;
+        let token = Pkcs11Token::open(&config.token.module, which, pin, Access::Read)?;
         let mut vault = Vault::open(token, &config.state_dir)?;
         vault.check_root()?;
         for Grant { onion, uid } in &config.grants {

@@ -14,6 +14,7 @@ mod audit;
 #[cfg(test)]
 pub(crate) mod fake;
 pub mod pkcs11;
+pub mod uri;
 
 pub use audit::{AuditKey, AuditSignature};
 
@@ -69,6 +70,23 @@ pub trait Token: Send {
     /// # Errors
     /// [`TokenError`] if the token is away, or has no audit key.
     fn sign_audit(&mut self, message: &[u8]) -> Result<AuditSignature, TokenError>;
+}
+
+/// By what a token is known again among all that a module shows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Which {
+    /// Its label and serial number; they are also in the associated data of every seal.
+    pub name: TokenName,
+    /// Its manufacturer, if it is looked at: for tokens whose serial number tells nothing.
+    pub manufacturer: Option<String>,
+    /// Its model, if it is looked at.
+    pub model: Option<String>,
+}
+
+impl From<TokenName> for Which {
+    fn from(name: TokenName) -> Self {
+        Self { name, manufacturer: None, model: None }
+    }
 }
 
 /// What is wrong with a token.

@@ -91,6 +91,59 @@ fn the_world_is_looked_at_only_when_asked() {
     }
 }
 
+/// `SMALL` with another `[token]`.
+fn with_token(token: &str) -> String {
+    format!("state_dir = \"/var/lib/x\"\nsocket = \"/run/x.sock\"\n[token]\n{token}\n")
+}
+
+#[test]
+fn a_uri_says_what_the_keys_say() {
+    let text = with_token(
+        "uri = \"pkcs11:token=my%20keep;serial=1a;model=M;manufacturer=F?module-path=/m.so&pin-source=file:/pin\"",
+    );
+    let config = Config::parse(&text, Depth::Text).unwrap();
+    let which = config.which().unwrap();
+    assert_eq!((which.name.label.as_str(), which.name.serial.as_str()), ("my keep", "1a"));
+    assert_eq!((which.manufacturer.as_deref(), which.model.as_deref()), (Some("F"), Some("M")));
+    assert_eq!(config.token.module, Path::new("/m.so"));
+    assert_eq!(config.token.pin, PinSource::File("/pin".into()));
+    let beside =
+        with_token("uri = \"pkcs11:token=t\"\nmodule = \"/m.so\"\npin = \"prompt\"\nso_pin = \"prompt\"");
+    let token = Config::parse(&beside, Depth::Text).unwrap().token;
+    assert_eq!((token.pin, token.so_pin), (PinSource::Prompt, Some(PinSource::Prompt)));
+}
+
+#[test]
+fn a_uri_and_keys_that_say_the_same_are_problems() {
+    let uri = "uri = \"pkcs11:token=t;serial=1?module-path=/m.so&pin-source=prompt\"";
+    for key in ["label", "serial", "manufacturer", "model", "module", "pin"] {
+        let problems = lines(&with_token(&format!("{uri}\n{key} = \"/x\"")));
+        assert!(problems.iter().any(|line| line.contains("side by side")), "{key}: {problems:?}");
+        assert!(problems.iter().all(|line| line.starts_with("line 5: ")), "{problems:?}");
+    }
+    let missing = lines(&with_token("uri = \"pkcs11:token=t\""));
+    assert!(missing.iter().any(|line| line.contains("module")), "{missing:?}");
+    assert!(missing.iter().any(|line| line.contains("pin")), "{missing:?}");
+}
+
+#[test]
+fn a_bad_uri_is_one_problem_that_repeats_no_value() {
+    let uri = "uri = \"pkcs11:token=t?module-path=/m.so&pin-value=sesame\"";
+    let problems = lines(&with_token(uri));
+    assert!(problems.len() == 1 && problems[0].contains("line 4: uri: pin-value"), "{problems:?}");
+    assert!(!problems[0].contains("sesame"));
+}
+
+#[test]
+fn a_serial_of_zeros_needs_manufacturer_or_model() {
+    let zeros = format!("{SMALL}serial = \"0000000000000000\"\n");
+    assert!(lines(&zeros)[0].contains("tells no token from another"), "{:?}", lines(&zeros));
+    assert!(Config::parse(&format!("{zeros}model = \"TPM\"\n"), Depth::Text).is_ok());
+    assert!(Config::parse(&format!("{SMALL}serial = \"0100\"\n"), Depth::Text).is_ok());
+    let uri = "uri = \"pkcs11:token=t;serial=000?module-path=/m.so&pin-source=prompt\"";
+    assert!(lines(&with_token(uri))[0].starts_with("line 4: uri: a serial number of zeros"));
+}
+
 proptest::proptest! {
     #[test]
     fn no_text_panics(text in "(\\[?\\[?(token|onion|period|socket|pin)\\]?\\]?( = [\"0-9a-z]{0,9})?\n){0,9}") {

@@ -4,7 +4,7 @@
 //! failing call (the ladder) is decided in `Pkcs11Token::attempt`: find the object again; open a new session and log in;
 //! finalize, load and pin anew, with growing pauses. A PIN that was refused is never tried again.
 
-use super::{Token, TokenError};
+use super::{Token, TokenError, Which};
 use crate::audit_key::{AuditKey, AuditSignature};
 use crate::pin::Pin;
 use crate::seal::TokenName;
@@ -19,6 +19,7 @@ use zeroize::Zeroizing;
 mod answer;
 mod audit;
 mod backoff;
+mod info;
 mod init;
 mod module;
 mod object;
@@ -66,8 +67,8 @@ pub struct Pkcs11Token {
     live: Option<Live>,
     /// Where the module is.
     path: std::path::PathBuf,
-    /// Label and serial.
-    name: TokenName,
+    /// By what the token is known again.
+    which: Which,
     /// For logging in again after the token was away.
     pin: Pin,
     /// Set for ever once the PIN was refused.
@@ -83,15 +84,16 @@ impl Pkcs11Token {
     ///
     /// # Errors
     /// [`TokenError`] if the module does not load, not exactly one token fits, or the PIN is locked, on its last try or wrong.
-    pub fn open(path: &Path, name: TokenName, pin: Pin, access: Access) -> Result<Self, TokenError> {
+    pub fn open(path: &Path, which: impl Into<Which>, pin: Pin, access: Access) -> Result<Self, TokenError> {
+        let which = which.into();
         let module = Module::load(path)?;
-        let slot = module.pinned(&name)?;
+        let slot = module.pinned(&which)?;
         let session = module.log_in(slot, &pin, access, false)?;
         Ok(Self {
             module: Some(module),
             live: Some(Live { session, root: None }),
             path: path.to_owned(),
-            name,
+            which,
             pin,
             pin_refused: false,
             access,
@@ -195,7 +197,7 @@ impl Pkcs11Token {
             None => Module::load(&self.path)?,
         };
         let module = self.module.insert(module);
-        let slot = module.pinned(&self.name)?;
+        let slot = module.pinned(&self.which)?;
         module.log_in(slot, &self.pin, self.access, true)
     }
 
@@ -235,7 +237,7 @@ impl Drop for Pkcs11Token {
 
 impl Token for Pkcs11Token {
     fn name(&self) -> &TokenName {
-        &self.name
+        &self.which.name
     }
 
     fn mac(&mut self, message: &[u8]) -> Result<Zeroizing<[u8; 32]>, TokenError> {

@@ -1,11 +1,12 @@
 //! Prepares an empty token; the only place that can destroy what is on one, and only the one whose serial was typed.
 
-use super::module::{Module, Seen};
+use super::info::{Info, Seen};
+use super::module::Module;
 use super::{TokenError, answer};
 use crate::pin::Pin;
 use crate::seal::TokenName;
 use cryptoki::session::{Session, UserType};
-use cryptoki::slot::{Slot, TokenInfo};
+use cryptoki::slot::Slot;
 use std::path::Path;
 
 /// A token that was prepared.
@@ -13,6 +14,10 @@ use std::path::Path;
 pub struct Initialised {
     /// Its label and its new serial number.
     pub name: TokenName,
+    /// Its manufacturer.
+    pub manufacturer: String,
+    /// Its model.
+    pub model: String,
 }
 
 /// What is wanted of `token init`.
@@ -56,12 +61,13 @@ fn prepare(module: &Module, wanted: &Wanted<'_>, so_pin: &Pin, pin: &Pin) -> Res
         .map_err(|error| answer::login("security officer's PIN", &error))?;
     // The library may give the token another slot and another serial number.
     let after = module.tokens()?;
-    let fits: Vec<_> = after.iter().filter(|seen| seen.info.label() == wanted.label).collect();
+    let fits: Vec<_> = after.iter().filter(|seen| seen.info.name.label == wanted.label).collect();
     let [made] = fits.as_slice() else {
         return Err(TokenError::Init(format!("{} tokens have the label {:?} now", fits.len(), wanted.label)));
     };
     set_user_pin(module, made.slot, so_pin, pin)?;
-    Ok(Initialised { name: made.name() })
+    let Info { manufacturer, model, .. } = &made.info;
+    Ok(Initialised { name: made.name(), manufacturer: manufacturer.clone(), model: model.clone() })
 }
 
 /// The slot to initialise, if that destroys nothing but what was typed.
@@ -86,7 +92,7 @@ impl Seen {
     /// What the choice looks at.
     fn described(&self) -> Described {
         let name = self.name();
-        Described { label: name.label, serial: name.serial, used: self.info.token_initialized() }
+        Described { label: name.label, serial: name.serial, used: self.info.initialised }
     }
 }
 
@@ -130,12 +136,8 @@ fn choice(tokens: &[Described], wanted: &Wanted<'_>) -> Result<usize, String> {
 }
 
 /// Refuses a security officer's PIN that is locked or on its last try; an empty token's flags mean nothing (SoftHSM: locked).
-fn check_so_pin(info: Option<&TokenInfo>) -> Result<(), TokenError> {
-    match info.filter(|info| info.token_initialized()) {
-        Some(info) if info.so_pin_locked() => Err(TokenError::PinLocked("security officer's PIN")),
-        Some(info) if info.so_pin_final_try() => Err(TokenError::PinFinalTry("security officer's PIN")),
-        Some(_) | None => Ok(()),
-    }
+fn check_so_pin(info: Option<&Info>) -> Result<(), TokenError> {
+    info.filter(|info| info.initialised).map_or(Ok(()), |info| info.so_pin.allowed())
 }
 
 /// Sets the user PIN in a session of the security officer.

@@ -1,14 +1,16 @@
 //! The loaded PKCS#11 module: which tokens it has, and logging in to one of them.
 
+use super::info::{Info, Seen};
 use super::{TokenError, answer};
 use crate::log::{Level, line};
 use crate::pin::Pin;
 use crate::seal::TokenName;
+use crate::token::Which;
 use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
 use cryptoki::error::Error;
 use cryptoki::session::{Session, UserType};
-use cryptoki::slot::{Slot, TokenInfo};
-use std::path::Path;
+use cryptoki::slot::Slot;
+use std::path::{Path, PathBuf};
 
 /// Whether objects on the token are only read or also written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,25 +21,12 @@ pub enum Access {
     Write,
 }
 
-/// A token as its slot shows it.
-pub(super) struct Seen {
-    /// The slot that it is in.
-    pub(super) slot: Slot,
-    /// What it says about itself.
-    pub(super) info: TokenInfo,
-}
-
-impl Seen {
-    /// Its label and serial.
-    pub(super) fn name(&self) -> TokenName {
-        TokenName { label: self.info.label().to_owned(), serial: self.info.serial_number().to_owned() }
-    }
-}
-
 /// A loaded and initialised module.
 pub(super) struct Module {
     /// The library's context.
     pub(super) context: Pkcs11,
+    /// Where it is.
+    path: PathBuf,
 }
 
 impl Module {
@@ -49,8 +38,8 @@ impl Module {
         };
         let context = Pkcs11::new(path).map_err(cannot)?;
         match context.initialize(CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK)) {
-            Ok(()) => Ok(Self { context }),
-            Err(error) if answer::is_initialised(&error) => Ok(Self { context }),
+            Ok(()) => Ok(Self { context, path: path.to_owned() }),
+            Err(error) if answer::is_initialised(&error) => Ok(Self { context, path: path.to_owned() }),
             Err(error) => Err(cannot(error)),
         }
     }
@@ -62,16 +51,13 @@ impl Module {
         }
     }
 
-    /// All tokens, initialised or not.
-    ///
-    /// A token whose information the library cannot read is left out with a warning: `cryptoki` fails on a malformed clock
-    /// field (seen with opencryptoki 3.8), and reading it otherwise would need unsafe code.
+    /// All tokens, initialised or not; one whose information cannot be read is left out with a warning.
     pub(super) fn tokens(&self) -> Result<Vec<Seen>, TokenError> {
         let slots = self.context.get_slots_with_token();
         let slots = slots.map_err(|error| answer::failed("listing the slots", &error))?;
         let mut seen = Vec::with_capacity(slots.len());
         for slot in slots {
-            match self.context.get_token_info(slot) {
+            match self.info(slot) {
                 Ok(info) => seen.push(Seen { slot, info }),
                 Err(error) => line(
                     Level::Warn,
@@ -83,12 +69,24 @@ impl Module {
         Ok(seen)
     }
 
-    /// The slot of the one initialised token with this label and serial.
-    pub(super) fn pinned(&self, name: &TokenName) -> Result<Slot, TokenError> {
+    /// What the token in a slot says about itself.
+    fn info(&self, slot: Slot) -> Result<Info, Error> {
+        match self.context.get_token_info(slot) {
+            Ok(info) => Ok(Info::from(&info)),
+            // The library fails on a malformed clock field (opencryptoki): read it without the clock.
+            Err(Error::ParseInt(error)) => match onionkeep_token_info::token_info(&self.path, slot.id()) {
+                Ok(raw) => Ok(Info::from(raw)),
+                Err(_why) => Err(Error::ParseInt(error)),
+            },
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The slot of the one initialised token that is meant.
+    pub(super) fn pinned(&self, which: &Which) -> Result<Slot, TokenError> {
         let seen = self.tokens()?;
-        let (label, serial) = (name.label.clone(), name.serial.clone());
-        let fits: Vec<_> =
-            seen.iter().filter(|seen| seen.info.token_initialized() && seen.name() == *name).collect();
+        let TokenName { label, serial } = which.name.clone();
+        let fits: Vec<_> = seen.iter().filter(|seen| seen.info.is(which)).collect();
         match fits.as_slice() {
             [one] => Ok(one.slot),
             [] => Err(TokenError::Absent { label, serial, others: others(&seen) }),
@@ -106,7 +104,7 @@ impl Module {
         access: Access,
         again: bool,
     ) -> Result<Session, TokenError> {
-        let info = self.context.get_token_info(slot);
+        let info = self.info(slot);
         look_at_flags(&info.map_err(|error| answer::failed("reading the PIN's flags", &error))?)?;
         let session = match access {
             Access::Read => self.context.open_ro_session(slot),
@@ -122,45 +120,17 @@ impl Module {
 }
 
 /// Looks at the flags of the user PIN before it is used.
-fn look_at_flags(info: &TokenInfo) -> Result<(), TokenError> {
-    if info.user_pin_count_low() {
-        line(Level::Warn, "token-pin-was-wrong-before", &[("label", &info.label())]);
+fn look_at_flags(info: &Info) -> Result<(), TokenError> {
+    if info.user_pin.was_wrong {
+        line(Level::Warn, "token-pin-was-wrong-before", &[("label", &info.name.label)]);
     }
-    allowed(PinFlags {
-        locked: info.user_pin_locked(),
-        final_try: info.user_pin_final_try(),
-        set: info.user_pin_initialized(),
-    })
-}
-
-/// What a token says about its user PIN.
-#[derive(Clone, Copy)]
-struct PinFlags {
-    /// It is locked.
-    locked: bool,
-    /// One more wrong try locks it.
-    final_try: bool,
-    /// There is one.
-    set: bool,
-}
-
-/// Refuses to log in when the PIN is locked, on its last try or unset.
-const fn allowed(flags: PinFlags) -> Result<(), TokenError> {
-    match flags {
-        PinFlags { locked: true, .. } => Err(TokenError::PinLocked("user PIN")),
-        PinFlags { final_try: true, .. } => Err(TokenError::PinFinalTry("user PIN")),
-        PinFlags { set: false, .. } => Err(TokenError::PinUnset),
-        PinFlags { locked: false, final_try: false, set: true } => Ok(()),
-    }
+    info.user_pin.allowed()
 }
 
 /// The initialised tokens that are there, for the sentence about the one that is not.
 fn others(seen: &[Seen]) -> String {
-    let there: Vec<String> = seen
-        .iter()
-        .filter(|seen| seen.info.token_initialized())
-        .map(|seen| format!("{:?} {}", seen.info.label(), seen.info.serial_number()))
-        .collect();
+    let there: Vec<String> =
+        seen.iter().filter(|seen| seen.info.initialised).map(|seen| seen.info.to_string()).collect();
     if there.is_empty() {
         "; the module shows no initialised token".to_owned()
     } else {
@@ -171,16 +141,6 @@ fn others(seen: &[Seen]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_a_pin_that_is_set_and_has_tries_left_is_used() {
-        let flags = |locked, final_try, set| allowed(PinFlags { locked, final_try, set });
-        assert!(flags(false, false, true).is_ok());
-        assert!(matches!(flags(true, false, true), Err(TokenError::PinLocked(_))));
-        assert!(matches!(flags(true, true, true), Err(TokenError::PinLocked(_))));
-        assert!(matches!(flags(false, true, true), Err(TokenError::PinFinalTry(_))));
-        assert!(matches!(flags(false, false, false), Err(TokenError::PinUnset)));
-    }
 
     #[test]
     fn what_is_no_pkcs11_module_is_named() {
