@@ -3,20 +3,18 @@
 //! The vault speaks to a token only through [`Token`]; `token/pkcs11.rs` is the one that exists. Everything that crosses
 //! this trait is plain data, so that a token can also live behind another process or be a fake one in tests.
 
-use crate::audit_key::{AuditKey, AuditSignature};
 use crate::error::{Explain, Kind};
 use crate::pin::PinError;
 use crate::seal::TokenName;
 use onionkeep_common::OnionAddress;
 use zeroize::Zeroizing;
 
-mod audit;
 #[cfg(test)]
 pub(crate) mod fake;
 pub mod pkcs11;
 pub mod uri;
 
-pub use audit::{AuditKey, AuditSignature};
+pub use crate::audit_key::{AuditKey, AuditSignature};
 
 /// A token that is open and logged in.
 pub trait Token: Send {

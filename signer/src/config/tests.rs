@@ -1,6 +1,7 @@
 //! Configurations that are good, and every way to be wrong at once.
 
 use super::*;
+use crate::pin::PinSource;
 
 /// A configuration with all that is required.
 const SMALL: &str = "state_dir = \"/var/lib/x\"\nsocket = \"/run/x.sock\"\n[token]\nmodule = \"/usr/lib/m.so\"\n\
