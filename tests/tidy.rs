@@ -158,6 +158,19 @@ fn publisher_tree_has_no_token_and_no_core() {
 }
 
 #[test]
+fn nothing_depends_on_the_token_that_fails_by_a_script() {
+    let manifests: Vec<_> = files().into_iter().filter(|file| file.ends_with("Cargo.toml")).collect();
+    let of_its_own = |file: &String| file.as_str() != "tests/fault_token/Cargo.toml";
+    let broken: Vec<_> = manifests
+        .into_iter()
+        .filter(of_its_own)
+        .filter(|file| text(file).contains("onionkeep-fault-token"))
+        .collect();
+    expect_none("manifests that name the fault token", &broken);
+    assert!(text("tests/fault_token/Cargo.toml").contains("\npublish = false\n"));
+}
+
+#[test]
 fn licences_are_on_the_list() {
     let allowed = [
         "MIT",

@@ -51,6 +51,13 @@ impl Programs {
     }
 }
 
+/// The path of something that cargo built beside our programs.
+pub fn built(name: &str) -> Result<PathBuf> {
+    let path = bin_dir()?.join(name);
+    ensure!(path.exists(), "there is no {}", path.display());
+    Ok(path)
+}
+
 /// The directory of the programs: named by the variable, or the first one above this program that has them.
 fn bin_dir() -> Result<PathBuf> {
     if let Some(dir) = std::env::var_os(BIN_DIR_VARIABLE) {

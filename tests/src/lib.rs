@@ -1,6 +1,6 @@
 //! The harness, and the only place where a private Tor network, a throw-away token and our two daemons are put together.
 //!
-//! [`tornet`] is the network, [`softhsm`] the token, [`daemon`] our programs, [`stage`] all of them at once. The stories
+//! [`tornet`] is the network, [`softhsm`] the token, [`fault_token`] one that fails by a script, [`daemon`] our programs, [`stage`] all of them at once. The stories
 //! themselves are in `end_to_end/` and `cli/`, the demonstration is `bin/demo.rs`.
 #![allow(
     clippy::unwrap_used,
@@ -16,6 +16,7 @@ pub mod clock;
 pub mod daemon;
 pub mod descriptor;
 pub mod fake_tor;
+pub mod fault_token;
 pub mod files;
 pub mod process;
 pub mod report;

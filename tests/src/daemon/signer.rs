@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use super::{Programs, Ran, program};
+use crate::fault_token::{self, FaultToken};
 use crate::files;
 use crate::process::{self, Process, SIGNER_SOCKET_GROUP, User};
 use crate::softhsm::SoftHsm;
@@ -22,6 +23,32 @@ const SO_PIN: &str = "40815162";
 /// How long a start or an end may take.
 const LIMIT: Duration = Duration::from_secs(20);
 
+/// Which token it has.
+enum Token {
+    /// SoftHSM.
+    SoftHsm(SoftHsm),
+    /// The one that fails by a script.
+    Fault(FaultToken),
+}
+
+impl Token {
+    /// The PKCS#11 library.
+    fn module(&self) -> &Path {
+        match self {
+            Self::SoftHsm(token) => token.module(),
+            Self::Fault(token) => token.module(),
+        }
+    }
+
+    /// The variable by which the library finds its files.
+    fn variable(&self) -> (&'static str, PathBuf) {
+        match self {
+            Self::SoftHsm(token) => ("SOFTHSM2_CONF", token.config()),
+            Self::Fault(token) => (fault_token::DIR_VARIABLE, token.dir().to_owned()),
+        }
+    }
+}
+
 /// A signer, running or not.
 pub struct Signer {
     /// Where our programs are.
@@ -29,7 +56,7 @@ pub struct Signer {
     /// Configuration, PIN files, state, socket and log.
     dir: PathBuf,
     /// Its token.
-    token: SoftHsm,
+    token: Token,
     /// Length and offset of a period in minutes on a network with short ones.
     period: Option<(u64, u64)>,
     /// The token's serial, once known.
@@ -41,15 +68,26 @@ pub struct Signer {
 }
 
 impl Signer {
-    /// Writes a configuration for a token that does not exist yet.
+    /// Writes a configuration for a SoftHSM token that does not exist yet.
     pub fn new(run: &Path, programs: &Programs, period: Option<(u64, u64)>) -> Result<Self> {
+        let token = SoftHsm::new(&run.join("token"))?;
+        Self::with(run, programs, period, Token::SoftHsm(token))
+    }
+
+    /// The same for the token that fails by a script.
+    pub fn with_fault_token(run: &Path, programs: &Programs) -> Result<Self> {
+        let token = FaultToken::new(&run.join("token"))?;
+        Self::with(run, programs, None, Token::Fault(token))
+    }
+
+    /// Writes directories, PINs and configuration.
+    fn with(run: &Path, programs: &Programs, period: Option<(u64, u64)>, token: Token) -> Result<Self> {
         let dir = run.join("signer");
         files::make_dir(&dir, User::Signer, 0o755)?;
         files::make_dir(&dir.join("state"), User::Signer, 0o700)?;
         files::make_dir(&dir.join("run"), User::Signer, 0o755)?;
         files::write(&dir.join("pin"), PIN, User::Signer, 0o400)?;
         files::write(&dir.join("so-pin"), SO_PIN, User::Signer, 0o400)?;
-        let token = SoftHsm::new(&run.join("token"))?;
         let signer = Self {
             programs: programs.clone(),
             dir,
@@ -117,17 +155,30 @@ impl Signer {
         &self.dir
     }
 
-    /// Its token.
+    /// Its token, if that is a SoftHSM.
     #[must_use]
     pub fn token(&self) -> &SoftHsm {
-        &self.token
+        match &self.token {
+            Token::SoftHsm(token) => token,
+            Token::Fault(_) => panic!("this signer has the token that fails by a script"),
+        }
+    }
+
+    /// Its token, if that is the one that fails by a script.
+    #[must_use]
+    pub fn fault(&self) -> &FaultToken {
+        match &self.token {
+            Token::Fault(token) => token,
+            Token::SoftHsm(_) => panic!("this signer has a SoftHSM"),
+        }
     }
 
     /// A command line of the signer on this configuration.
     #[must_use]
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = program(&self.programs, "onionkeep-signer", User::Signer);
-        command.env("SOFTHSM2_CONF", self.token.config());
+        let (variable, path) = self.token.variable();
+        command.env(variable, path);
         command.arg("--config").arg(self.config()).args(arguments);
         command
     }
