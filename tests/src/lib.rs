@@ -12,6 +12,7 @@
     reason = "a harness: every error ends one test and carries its own text, and a panic is a failed test"
 )]
 
+pub mod asker;
 pub mod clock;
 pub mod daemon;
 pub mod descriptor;
