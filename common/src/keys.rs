@@ -216,6 +216,59 @@ mod tests {
         assert!(DescSigningKey::from_bytes(p_plus_one).is_err());
     }
 
+    /// `p + n`, little endian; `n` may be negative.
+    fn p_plus(n: i16) -> [u8; 32] {
+        let mut bytes = [0xff; 32];
+        bytes[0] = u8::try_from(0xed + n).unwrap();
+        bytes[31] = 0x7f;
+        bytes
+    }
+
+    #[test]
+    fn y_is_reduced_below_p_and_nowhere_else() {
+        for (bytes, reduced) in [
+            (p_plus(-1), true),
+            (p_plus(0), false),
+            (p_plus(1), false),
+            (p_plus(0x12), false),
+            // One smaller octet, be it in the middle or on top, makes the whole smaller.
+            (
+                {
+                    let mut middle = p_plus(1);
+                    middle[17] = 0xfe;
+                    middle
+                },
+                true,
+            ),
+            (
+                {
+                    let mut high = p_plus(1);
+                    high[31] = 0x7e;
+                    high
+                },
+                true,
+            ),
+            // The sign bit does not count.
+            (
+                {
+                    let mut sign = p_plus(1);
+                    sign[31] |= 0x80;
+                    sign
+                },
+                false,
+            ),
+            ([0; 32], true),
+        ] {
+            assert_eq!(is_reduced(&bytes), reduced, "{bytes:02x?}");
+        }
+    }
+
+    #[test]
+    fn signatures_and_encryption_keys_show_nothing_or_the_start() {
+        assert_eq!(std::format!("{:?}", Signature([0x5a; 64])), "Signature(..)");
+        assert_eq!(std::format!("{:?}", IntroEncKey([0x5a; 32])), "IntroEncKey(5a5a5a5a..)");
+    }
+
     #[test]
     fn ed25519_form_is_recognised_and_nothing_else() {
         let key = IntroEncKey(curve25519_dalek::constants::X25519_BASEPOINT.0);

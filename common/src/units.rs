@@ -170,10 +170,18 @@ mod tests {
     }
 
     #[test]
+    fn periods_are_as_far_apart_either_way_and_shown_as_numbers() {
+        let (a, b) = (PeriodNumber(20_000), PeriodNumber(20_007));
+        assert_eq!((a.distance(b), b.distance(a), a.distance(a)), (7, 7, 0));
+        assert_eq!(std::format!("{b}"), "20007");
+    }
+
+    #[test]
     fn arithmetic_saturates() {
         assert_eq!(UnixTime(u64::MAX).plus(1), UnixTime(u64::MAX));
         assert_eq!(UnixTime(1).minus(2), UnixTime(0));
         assert_eq!(UnixTime(1).since(UnixTime(5)), 0);
+        assert_eq!(UnixTime(9).since(UnixTime(5)), 4);
         assert_eq!(PeriodNumber(0).previous(), PeriodNumber(0));
         assert_eq!(ExpirationHours::of_intro_certs(UnixTime(u64::MAX)), ExpirationHours(u32::MAX));
     }

@@ -42,18 +42,18 @@ impl LineSplitter {
             let (line, tail) = rest.split_at_checked(end).unwrap_or((rest, &[]));
             self.count = self.count.saturating_add(1);
             if self.partial.is_empty() {
-                self.check(line)?;
+                check_length(self.count, line)?;
                 each(self.count, line)?;
             } else {
                 self.partial.extend_from_slice(line);
-                self.check(&self.partial)?;
+                check_length(self.count, &self.partial)?;
                 each(self.count, &self.partial)?;
                 self.partial.clear();
             }
             rest = tail.get(1..).unwrap_or_default();
         }
         self.partial.extend_from_slice(rest);
-        self.check(&self.partial)?;
+        check_length(self.count.saturating_add(1), &self.partial)?;
         Ok(())
     }
 
@@ -62,11 +62,11 @@ impl LineSplitter {
     pub const fn unfinished(&self) -> Option<usize> {
         if self.partial.is_empty() { None } else { Some(self.count.saturating_add(1)) }
     }
+}
 
-    /// Refuses a line that is too long.
-    fn check(&self, line: &[u8]) -> Result<(), LineTooLong> {
-        if line.len() > MAX_STREAMED_LINE { Err(LineTooLong { line: self.count.max(1) }) } else { Ok(()) }
-    }
+/// Refuses a line that is too long.
+const fn check_length(line: usize, octets: &[u8]) -> Result<(), LineTooLong> {
+    if octets.len() > MAX_STREAMED_LINE { Err(LineTooLong { line }) } else { Ok(()) }
 }
 
 /// Cuts the keyword off a line: (keyword, arguments without leading blanks).

@@ -70,6 +70,13 @@ fn proof_fits_only_its_own_fields() {
 }
 
 #[test]
+fn reasons_and_rules_have_the_names_of_the_documents() {
+    let names = AwayReason::ALL.map(AwayReason::name);
+    assert_eq!(names, ["busy", "token-away", "storage", "internal"]);
+    assert_eq!(std::format!("{}", Rule::ClockForward), "clock-forward");
+}
+
+#[test]
 fn every_rule_and_reason_has_its_own_code_and_name() {
     for rule in Rule::ALL {
         let reply = Reply::Refused { rule: *rule, retry_after: 7 };

@@ -70,8 +70,12 @@ fn base64_is_read_with_and_without_padding_but_not_with_half_of_it() {
 fn a_line_without_end_is_cut_off_at_the_cap() {
     let long = vec![b'x'; MAX_STREAMED_LINE];
     assert_eq!(lines(&[b"a\n", &long]).unwrap().len(), 2);
-    assert_eq!(lines(&[b"a\n", &long, b"x"]), Err(LineTooLong { line: 1 }));
+    assert_eq!(lines(&[b"a\n", &long, b"x"]), Err(LineTooLong { line: 2 }));
     assert_eq!(lines(&[&long, b"x\n"]), Err(LineTooLong { line: 1 }));
+    // The number does not depend on where the text is cut, nor on whether the line ends.
+    let whole = [b"a\n", long.as_slice(), b"x\n"].concat();
+    assert_eq!(lines(&[&whole]), Err(LineTooLong { line: 2 }));
+    assert_eq!(lines(&[whole.trim_ascii_end()]), Err(LineTooLong { line: 2 }));
 }
 
 proptest::proptest! {

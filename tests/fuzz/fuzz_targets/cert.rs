@@ -1,0 +1,5 @@
+//! Fuzzes `cert`.
+#![no_main]
+libfuzzer_sys::fuzz_target!(|octets: &[u8]| {
+    let _accepted = onionkeep_fuzz::words::cert(octets);
+});

@@ -1,0 +1,5 @@
+//! Fuzzes `control_network`.
+#![no_main]
+libfuzzer_sys::fuzz_target!(|octets: &[u8]| {
+    let _accepted = onionkeep_fuzz::control::network(octets);
+});

@@ -1,0 +1,5 @@
+//! Fuzzes `period_state`.
+#![no_main]
+libfuzzer_sys::fuzz_target!(|octets: &[u8]| {
+    let _accepted = onionkeep_fuzz::files::period_state(octets);
+});

@@ -1,0 +1,5 @@
+//! Fuzzes `sealed_key`.
+#![no_main]
+libfuzzer_sys::fuzz_target!(|octets: &[u8]| {
+    let _accepted = onionkeep_fuzz::files::sealed_key(octets);
+});

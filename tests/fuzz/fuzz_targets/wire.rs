@@ -1,0 +1,5 @@
+//! Fuzzes `wire`.
+#![no_main]
+libfuzzer_sys::fuzz_target!(|octets: &[u8]| {
+    let _accepted = onionkeep_fuzz::words::wire(octets);
+});
