@@ -1,6 +1,6 @@
 //! What each command does, from the configuration to the answer on standard output; the only place that writes there.
 
-use crate::cli::{Cli, Command, KeyCommand, TokenCommand};
+use crate::cli::{Cli, Command, KeyCommand, PinCommand, TokenCommand};
 use crate::config::{self, Config, ConfigError, Depth, MemoryLock};
 use crate::error::{Failure, Kind};
 use crate::harden;
@@ -17,6 +17,10 @@ use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
+mod backup;
+mod copy;
+mod pin;
+
 /// Runs a command line.
 ///
 /// # Errors
@@ -31,6 +35,12 @@ pub fn run(cli: &Cli) -> Result<ExitCode, Failure> {
             key_import(&cli.config, file, hostname.as_deref())
         }
         Command::Key(KeyCommand::Show) => key_show(&cli.config),
+        Command::Key(KeyCommand::Copy { onion, to }) => copy::key_copy(&cli.config, *onion, to),
+        Command::Backup(command) => backup::backup(&cli.config, command),
+        Command::Restore { wrapped, verifier, shares_from_stdin } => {
+            backup::restore(&cli.config, wrapped, verifier, *shares_from_stdin)
+        }
+        Command::Pin(PinCommand::Change { new }) => pin::change(&cli.config, new),
         Command::Serve { new_journal } => serve(&cli.config, *new_journal),
     }
 }

@@ -22,6 +22,8 @@ pub enum Kind {
     Clock,
     /// The journal is missing or broken.
     Ledger,
+    /// The operator pressed Ctrl-C.
+    Interrupted,
 }
 
 impl Kind {
@@ -37,6 +39,7 @@ impl Kind {
             Self::Pin => 6,
             Self::Clock => 7,
             Self::Ledger => 8,
+            Self::Interrupted => 130,
         }
     }
 }
@@ -124,8 +127,9 @@ mod tests {
             Kind::Pin,
             Kind::Clock,
             Kind::Ledger,
+            Kind::Interrupted,
         ];
-        assert_eq!(kinds.map(Kind::code), [1, 2, 3, 4, 5, 6, 7, 8]);
+        assert_eq!(kinds.map(Kind::code), [1, 2, 3, 4, 5, 6, 7, 8, 130]);
     }
 
     #[test]

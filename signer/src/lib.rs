@@ -4,6 +4,7 @@
 //! [`gate`]; where the key is: [`vault`] and the crate `onionkeep-core`.
 
 pub mod audit_key;
+pub mod backup;
 pub mod cli;
 pub mod clock;
 pub mod command;
@@ -19,6 +20,7 @@ pub mod policy;
 pub mod seal;
 pub mod serve;
 pub mod state;
+pub mod terminal;
 pub mod token;
 mod users;
 pub mod vault;

@@ -1,15 +1,15 @@
 //! Where a PIN comes from: a file, a systemd credential or a prompt; never argv, environment or the configuration itself.
 
 use crate::error::{Explain, Kind};
-use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
-use secrecy::SecretString;
+use crate::terminal::Terminal;
+use secrecy::{ExposeSecret, SecretString};
 use std::fmt;
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
 /// The longest PIN file that is read, in octets.
 const FILE_MAX: u64 = 1024;
@@ -21,6 +21,12 @@ impl Pin {
     /// Takes the text of a PIN.
     fn new(text: &str) -> Self {
         Self(SecretString::from(text))
+    }
+
+    /// Whether two PINs are the same.
+    #[must_use]
+    pub fn is(&self, other: &Self) -> bool {
+        self.0.expose_secret() == other.0.expose_secret()
     }
 
     /// Lends the PIN to the token.
@@ -71,6 +77,9 @@ pub enum PinError {
     /// There is no credentials directory.
     #[error("there is no credential {0}: systemd has not set CREDENTIALS_DIRECTORY")]
     NoCredentials(String),
+    /// A new PIN was typed in two ways.
+    #[error("the new PIN was typed in two different ways; nothing was changed")]
+    Different,
     /// There is no terminal.
     #[error("cannot ask for the PIN on the terminal")]
     Terminal(#[source] io::Error),
@@ -80,10 +89,12 @@ impl Explain for PinError {
     fn kind(&self) -> Kind {
         match self {
             Self::Form => Kind::Usage,
+            Self::Terminal(error) if error.kind() == io::ErrorKind::Interrupted => Kind::Interrupted,
             Self::Read { .. }
             | Self::Exposed { .. }
             | Self::Content(_)
             | Self::NoCredentials(_)
+            | Self::Different
             | Self::Terminal(_) => Kind::Pin,
         }
     }
@@ -95,6 +106,7 @@ impl Explain for PinError {
             Self::Exposed { path, .. } => format!("chmod 600 {}", path.display()),
             Self::Content(_) => "write the PIN alone into the file, on one line".to_owned(),
             Self::NoCredentials(name) => format!("LoadCredential={name}:/path/to/pin in the unit"),
+            Self::Different => "type it again".to_owned(),
             Self::Terminal(_) => "run from a terminal, or use pin = \"file:...\"".to_owned(),
         }
     }
@@ -127,6 +139,18 @@ impl fmt::Display for PinSource {
 }
 
 impl PinSource {
+    /// Reads a new PIN: on the terminal it is typed twice.
+    ///
+    /// # Errors
+    /// As [`PinSource::read`]; [`PinError::Different`] if it is typed differently.
+    pub fn read_new(&self, what: &str) -> Result<Pin, PinError> {
+        let first = self.read(what)?;
+        if *self == Self::Prompt && !prompt(&format!("{what} once more"))?.is(&first) {
+            return Err(PinError::Different);
+        }
+        Ok(first)
+    }
+
     /// Reads the PIN; `what` names it in the prompt.
     ///
     /// # Errors
@@ -172,57 +196,16 @@ fn one_line(text: &str) -> Option<Pin> {
     (fits && !line.is_empty() && !line.chars().any(char::is_control)).then(|| Pin::new(line))
 }
 
-/// A terminal that does not echo until this is dropped.
-struct Silent<'a> {
-    /// The terminal.
-    terminal: &'a File,
-    /// How it was.
-    before: Termios,
-}
-
-impl Drop for Silent<'_> {
-    fn drop(&mut self) {
-        // Nothing more can be done for a terminal that does not take its settings back.
-        let _unchanged = tcsetattr(self.terminal, OptionalActions::Flush, &self.before);
-    }
-}
-
 /// Asks on the terminal, without echo.
 fn prompt(what: &str) -> Result<Pin, PinError> {
-    let mut terminal = File::options().read(true).write(true).open("/dev/tty").map_err(PinError::Terminal)?;
-    write!(terminal, "{what}: ").map_err(PinError::Terminal)?;
-    let before = tcgetattr(&terminal).map_err(|error| PinError::Terminal(error.into()))?;
-    let mut silent = before.clone();
-    silent.local_modes.remove(LocalModes::ECHO);
-    tcsetattr(&terminal, OptionalActions::Flush, &silent)
-        .map_err(|error| PinError::Terminal(error.into()))?;
-    let guard = Silent { terminal: &terminal, before };
-    let line = read_line(&terminal);
-    drop(guard);
-    writeln!(terminal).map_err(PinError::Terminal)?;
-    one_line(&line?).ok_or_else(|| PinError::Content("the terminal".to_owned()))
-}
-
-/// Reads one line octet by octet, so that no buffer keeps a copy.
-fn read_line(mut terminal: &File) -> Result<Zeroizing<String>, PinError> {
-    let mut line = Zeroizing::new(Vec::with_capacity(1025));
-    let mut octet = [0];
-    while line.len() < 1024 && terminal.read(&mut octet).map_err(PinError::Terminal)? == 1 {
-        if octet == *b"\n" {
-            break;
-        }
-        line.extend_from_slice(&octet);
-    }
-    octet.zeroize();
-    let text =
-        std::str::from_utf8(&line).map_err(|_not_text| PinError::Content("the terminal".to_owned()))?;
-    Ok(Zeroizing::new(text.to_owned()))
+    let line = Terminal::open().and_then(|terminal| terminal.ask_unseen(what));
+    one_line(&line.map_err(PinError::Terminal)?).ok_or_else(|| PinError::Content("the terminal".to_owned()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use secrecy::ExposeSecret;
+    use std::io::Write;
     use std::os::unix::fs::PermissionsExt;
 
     fn file(content: &[u8], mode: u32) -> tempfile::TempPath {

@@ -20,8 +20,8 @@ use zeroize::Zeroizing;
 
 mod files;
 pub mod message;
-mod random;
-mod scrub;
+pub(crate) mod random;
+pub(crate) mod scrub;
 pub mod thread;
 
 pub use message::{Answer, Ask};
@@ -225,6 +225,26 @@ impl<T: Token> Vault<T> {
             let key = self.unseal(onion)?;
             key.certify(terms, &hedge).map_err(|why| VaultError::Core { onion, why })
         })
+    }
+
+    /// Lends the key of an onion to `use_it`, for wrapping it in a backup or sealing it to another token.
+    ///
+    /// What `use_it` returns must hold no secret.
+    ///
+    /// # Errors
+    /// [`VaultError`] if it is missing, there twice, or does not open.
+    pub fn lend<R>(
+        &mut self,
+        onion: OnionAddress,
+        use_it: impl FnOnce(&ExpandedKey) -> R,
+    ) -> Result<R, VaultError> {
+        scrub::after(|| Ok(use_it(&self.unseal(onion)?)))
+    }
+
+    /// Whether a sealed key of the onion was found.
+    #[must_use]
+    pub fn knows(&self, onion: OnionAddress) -> bool {
+        self.keys.contains_key(onion.identity())
     }
 
     /// The key of an onion; checked to be its key. It lives as short as the caller lets it.

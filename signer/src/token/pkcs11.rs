@@ -19,11 +19,13 @@ use zeroize::Zeroizing;
 mod answer;
 mod audit;
 mod backoff;
+mod change;
 mod info;
 mod init;
 mod module;
 mod object;
 
+pub use change::change_pin;
 pub use init::{Initialised, initialise};
 
 use answer::Cure;

@@ -6,7 +6,7 @@ use std::io;
 use zeroize::Zeroizing;
 
 /// 32 random octets.
-pub(super) fn octets() -> Result<Zeroizing<[u8; 32]>, VaultError> {
+pub(crate) fn octets() -> Result<Zeroizing<[u8; 32]>, VaultError> {
     let mut octets = Zeroizing::new([0; 32]);
     // A request of up to 256 octets is never answered in part once the system's source is ready.
     let given = getrandom(octets.as_mut_slice(), GetRandomFlags::empty());

@@ -8,7 +8,7 @@ const DEPTH: usize = 64 * 1024;
 /// Runs `work` in a frame of its own, then overwrites that frame and everything that was below it.
 ///
 /// What `work` returns must hold no secret.
-pub(super) fn after<T>(work: impl FnOnce() -> T) -> T {
+pub(crate) fn after<T>(work: impl FnOnce() -> T) -> T {
     let result = apart(work);
     overwrite();
     result

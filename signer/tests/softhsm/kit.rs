@@ -143,8 +143,13 @@ impl Kit {
 
     /// A command of the signer.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        self.command_of("signer.toml", arguments)
+    }
+
+    /// A command of the signer with another configuration.
+    pub(crate) fn command_of(&self, config: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_onionkeep-signer"));
-        command.env("SOFTHSM2_CONF", self.conf()).arg("--config").arg(self.home.join("signer.toml"));
+        command.env("SOFTHSM2_CONF", self.conf()).arg("--config").arg(self.home.join(config));
         command.args(arguments);
         command
     }
@@ -221,7 +226,7 @@ pub(crate) struct Ran {
 }
 
 impl Ran {
-    fn of(output: Output) -> Self {
+    pub(crate) fn of(output: Output) -> Self {
         let text = |octets: &[u8]| String::from_utf8_lossy(octets).into_owned();
         Self { code: output.status.code(), stdout: text(&output.stdout), stderr: text(&output.stderr) }
     }

@@ -12,8 +12,10 @@
 
 mod audit;
 mod custody;
+mod drill;
 #[allow(dead_code, reason = "the benchmark uses some of it that no test uses")]
 mod kit;
 mod ladder;
+mod person;
 mod program;
 mod residue;

@@ -27,6 +27,8 @@ pub(super) struct Module {
     pub(super) context: Pkcs11,
     /// Where it is.
     path: PathBuf,
+    /// Whether this one initialised the library, and so is the one to finalize it: two tokens may share a library.
+    owner: bool,
 }
 
 impl Module {
@@ -38,14 +40,19 @@ impl Module {
         };
         let context = Pkcs11::new(path).map_err(cannot)?;
         match context.initialize(CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK)) {
-            Ok(()) => Ok(Self { context, path: path.to_owned() }),
-            Err(error) if answer::is_initialised(&error) => Ok(Self { context, path: path.to_owned() }),
+            Ok(()) => Ok(Self { context, path: path.to_owned(), owner: true }),
+            Err(error) if answer::is_initialised(&error) => {
+                Ok(Self { context, path: path.to_owned(), owner: false })
+            }
             Err(error) => Err(cannot(error)),
         }
     }
 
-    /// Finalizes the library; all sessions must be dropped before.
+    /// Finalizes the library if it is ours; all sessions must be dropped before.
     pub(super) fn unload(self) {
+        if !self.owner {
+            return;
+        }
         if let Err(error) = self.context.finalize() {
             line(Level::Warn, "token-finalize-failed", &[("why", &answer::word(&error))]);
         }
@@ -94,6 +101,12 @@ impl Module {
         }
     }
 
+    /// Looks at the flags of the user PIN before it is used.
+    pub(super) fn look_at_pin(&self, slot: Slot) -> Result<(), TokenError> {
+        let info = self.info(slot);
+        look_at_flags(&info.map_err(|error| answer::failed("reading the PIN's flags", &error))?)
+    }
+
     /// Opens a session and logs in, once, after a look at the PIN's flags.
     ///
     /// `again` accepts "already logged in", which after the first login is no check of the PIN and need not be.
@@ -104,8 +117,7 @@ impl Module {
         access: Access,
         again: bool,
     ) -> Result<Session, TokenError> {
-        let info = self.info(slot);
-        look_at_flags(&info.map_err(|error| answer::failed("reading the PIN's flags", &error))?)?;
+        self.look_at_pin(slot)?;
         let session = match access {
             Access::Read => self.context.open_ro_session(slot),
             Access::Write => self.context.open_rw_session(slot),

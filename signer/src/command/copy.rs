@@ -1,0 +1,38 @@
+//! The command `key copy`: seals a key to a second token.
+
+use super::{answer, ensure_journal, open_vault};
+use crate::config::{Config, Depth, MemoryLock};
+use crate::error::{Failure, Kind};
+use crate::harden;
+use crate::log::{Level, line};
+use crate::token::pkcs11::Access;
+use crate::vault::VaultError;
+use onionkeep_common::OnionAddress;
+use std::path::Path;
+use std::process::ExitCode;
+
+/// `key copy`: both tokens are open before the key is.
+pub(super) fn key_copy(from: &Path, onion: OnionAddress, to: &Path) -> Result<ExitCode, Failure> {
+    let (source, target) = (Config::load(from, Depth::Text)?, Config::load(to, Depth::Text)?);
+    if source.state_dir == target.state_dir || source.which()?.name == target.which()?.name {
+        let text = "both configurations name the same token or the same state_dir";
+        return Err(Failure::new(Kind::Usage, text, "give the second token a configuration of its own"));
+    }
+    harden::harden(MemoryLock::IfPossible)?;
+    let mut first = open_vault(&source, Access::Read)?;
+    first.check(onion)?;
+    let mut second = open_vault(&target, Access::Write)?;
+    if second.knows(onion) {
+        return Err(VaultError::Known(onion).into());
+    }
+    ensure_journal(&target)?;
+    first.lend(onion, |key| second.keep(key).map(drop))??;
+    second.check(onion)?;
+    let label = &target.token.label;
+    line(Level::Info, "key-copied", &[("onion", &onion.redacted()), ("token", label)]);
+    answer(&format!(
+        "{onion}\n\nThe key is sealed to the token {label:?} too; opened there it is the key of this address.\n\
+         Only one signer may serve it: two of them do not know of each other's certificates.\n"
+    ))?;
+    Ok(ExitCode::SUCCESS)
+}

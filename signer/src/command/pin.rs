@@ -1,0 +1,34 @@
+//! The command `pin change`.
+
+use super::answer;
+use crate::config::{Config, Depth};
+use crate::error::Failure;
+use crate::log::{Level, line};
+use crate::pin::PinSource;
+use crate::token::TokenError;
+use crate::token::pkcs11::change_pin;
+use std::path::Path;
+use std::process::ExitCode;
+
+/// `pin change`.
+pub(super) fn change(path: &Path, new: &PinSource) -> Result<ExitCode, Failure> {
+    let config = Config::load(path, Depth::Text)?;
+    let which = config.which()?;
+    let old = config.token.pin.read("old PIN of the token").map_err(TokenError::Pin)?;
+    let new_pin = new.read_new("new PIN of the token").map_err(TokenError::Pin)?;
+    change_pin(&config.token.module, &which, &old, &new_pin)?;
+    line(Level::Info, "pin-changed", &[("label", &which.name.label), ("serial", &which.name.serial)]);
+    let next = match &config.token.pin {
+        PinSource::Prompt => String::new(),
+        source @ (PinSource::File(_) | PinSource::Credential(_)) => {
+            format!(
+                "Put the new PIN into {source} before the signer starts again: each start with the old one is a wrong try.\n"
+            )
+        }
+    };
+    answer(&format!(
+        "The PIN of the token {:?} is changed; the old one is refused from now on.\n{next}",
+        which.name.label
+    ))?;
+    Ok(ExitCode::SUCCESS)
+}
