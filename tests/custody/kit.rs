@@ -32,6 +32,11 @@ pub(crate) fn times(every_day: u64) -> u64 {
     std::env::var(TIMES_VARIABLE).map_or(every_day, |times| times.parse().unwrap())
 }
 
+/// Whether the published figures are being measured.
+pub(crate) fn is_measured() -> bool {
+    std::env::var_os(TIMES_VARIABLE).is_some()
+}
+
 /// A signer with an initialised token and keys that we may ask for.
 pub(crate) struct Kit {
     /// The signer.

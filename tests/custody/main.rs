@@ -13,4 +13,5 @@
 mod corrupt;
 mod kit;
 mod lies;
+mod outage;
 mod pin;

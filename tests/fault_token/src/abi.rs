@@ -109,7 +109,7 @@ fn forget() {
 /// What a call is answered with while the token is out of its slot.
 fn without_token(function: &str) -> Answer<()> {
     match function {
-        "C_Finalize" | "C_GetInfo" | "C_GetSlotList" | "C_GetSlotInfo" => Ok(()),
+        "C_Initialize" | "C_Finalize" | "C_GetInfo" | "C_GetSlotList" | "C_GetSlotInfo" => Ok(()),
         "C_GetTokenInfo" | "C_OpenSession" | "C_GetMechanismList" | "C_GetMechanismInfo" | "C_InitToken" => {
             Err(CKR_TOKEN_NOT_PRESENT)
         }

@@ -15,7 +15,7 @@ use cryptoki_sys::{
     CKF_SO_PIN_FINAL_TRY, CKF_SO_PIN_LOCKED, CKF_TOKEN_INITIALIZED, CKF_TOKEN_PRESENT,
     CKF_USER_PIN_COUNT_LOW, CKF_USER_PIN_FINAL_TRY, CKF_USER_PIN_INITIALIZED, CKF_USER_PIN_LOCKED,
     CKM_EC_EDWARDS_KEY_PAIR_GEN, CKM_EDDSA, CKM_GENERIC_SECRET_KEY_GEN, CKM_SHA256_HMAC,
-    CKR_CRYPTOKI_ALREADY_INITIALIZED, CKR_DEVICE_REMOVED, CKR_GENERAL_ERROR, CKR_MECHANISM_INVALID, CKR_OK,
+    CKR_CRYPTOKI_ALREADY_INITIALIZED, CKR_GENERAL_ERROR, CKR_MECHANISM_INVALID, CKR_OK,
 };
 use std::ffi::c_void;
 
@@ -27,13 +27,13 @@ const MECHANISMS: [(CK_MECHANISM_TYPE, CK_FLAGS); 4] = [
     (CKM_EC_EDWARDS_KEY_PAIR_GEN, CKF_GENERATE_KEY_PAIR),
 ];
 
-#[doc = "`C_Initialize`. Not a fault of the device: only `error`, `hang`, `slow` and `die` bite."]
+/// `C_Initialize`.
 pub(super) unsafe extern "C" fn C_Initialize(_arguments: *mut c_void) -> CK_RV {
     let Ok(home) = Home::find() else { return CKR_GENERAL_ERROR };
     let call = Call { function: "C_Initialize", mechanism: None };
     let mut bitten = String::new();
     let code = match before(&home, &call, &mut bitten) {
-        Ok(_) | Err(CKR_DEVICE_REMOVED) => {
+        Ok(_script) => {
             let mut library = library();
             if library.as_ref().is_some_and(|library| library.process == std::process::id()) {
                 CKR_CRYPTOKI_ALREADY_INITIALIZED
