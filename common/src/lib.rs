@@ -4,7 +4,7 @@
 
 #![cfg_attr(not(feature = "config"), no_std)]
 
-#[cfg(feature = "batch")]
+#[cfg(any(feature = "batch", feature = "paper", test))]
 extern crate alloc;
 
 pub mod address;
@@ -12,7 +12,11 @@ pub mod blinding;
 pub mod cert;
 #[cfg(feature = "config")]
 pub mod config;
+pub mod iso;
 pub mod keys;
+pub mod ladder;
+#[cfg(feature = "paper")]
+pub mod paper;
 pub mod period;
 pub mod units;
 pub mod wire;
