@@ -9,7 +9,7 @@ use onionkeep_publisher::consensus::Fingerprint;
 use onionkeep_publisher::tor::{ControlAddr, Tor, TorConfig};
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
-use tokio::net::UnixListener;
+use tokio::net::{UnixListener, UnixStream};
 use tokio::runtime::Runtime;
 
 /// What a tor without authentication says to `PROTOCOLINFO` and `AUTHENTICATE`.
@@ -37,37 +37,43 @@ impl Port {
     fn new() -> Self {
         let folder = Scratch::new();
         let path = folder.path("control");
-        let runtime =
-            tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
+        let runtime = runtime.unwrap();
         let listener = runtime.block_on(async { UnixListener::bind(&path) }).unwrap();
         let config =
             TorConfig { control: ControlAddr::Unix(path), password: None, allow_plain_cookie: false };
         Self { runtime, listener, config, _folder: folder }
     }
 
-    /// Says a piece for each line heard from whoever comes next, closes after the last, and hears the rest.
-    async fn say<'a>(&self, pieces: impl Iterator<Item = &'a [u8]>) {
-        let Ok((stream, _peer)) = self.listener.accept().await else { return };
-        let (read, mut write) = stream.into_split();
-        let mut lines = BufReader::new(read).split(b'\n');
-        for piece in pieces {
-            // A side that hangs up early is what is expected of bad octets.
-            let Ok(Some(_line)) = lines.next_segment().await else { return };
-            if write.write_all(piece).await.is_err() {
-                return;
-            }
-        }
-        drop(write);
-        while let Ok(Some(_line)) = lines.next_segment().await {}
+    /// Whoever comes next.
+    async fn accept(&self) -> UnixStream {
+        self.listener.accept().await.unwrap().0
     }
 
-    /// Runs both sides to their end.
+    /// Runs our side to its end, which must come; the other side is then gone.
     fn talk(&self, ours: impl Future<Output = bool>, theirs: impl Future<Output = ()>) -> bool {
         self.runtime.block_on(async {
-            let both = async { tokio::join!(ours, theirs).0 };
-            tokio::time::timeout(PATIENCE, both).await.expect("a side waits for ever")
+            tokio::select! {
+                accepted = ours => accepted,
+                () = async { theirs.await; tokio::time::sleep(PATIENCE).await } => panic!("our side waits for ever"),
+            }
         })
     }
+}
+
+/// Says a piece for each line heard, closes after the last, and hears the rest.
+async fn say<'a>(stream: UnixStream, pieces: impl Iterator<Item = &'a [u8]>) {
+    let (read, mut write) = stream.into_split();
+    let mut lines = BufReader::new(read).split(b'\n');
+    for piece in pieces {
+        // A side that hangs up early is what is expected of bad octets.
+        let Ok(Some(_line)) = lines.next_segment().await else { return };
+        if write.write_all(piece).await.is_err() {
+            return;
+        }
+    }
+    drop(write);
+    while let Ok(Some(_line)) = lines.next_segment().await {}
 }
 
 thread_local! {
@@ -77,7 +83,11 @@ thread_local! {
 
 /// A whole connection, from authentication on: a fetch, an upload, short questions, the news.
 pub fn session(octets: &[u8]) -> bool {
-    PORT.with(|port| port.talk(questions(&port.config), port.say(octets.split(|octet| *octet == 0))))
+    let pieces = octets.split(|octet| *octet == 0);
+    PORT.with(|port| {
+        let theirs = async { say(port.accept().await, pieces).await };
+        port.talk(questions(&port.config), theirs)
+    })
 }
 
 /// Asks everything that the publisher ever asks.
@@ -104,11 +114,13 @@ async fn questions(config: &TorConfig) -> bool {
 
 /// The answers with consensus and microdescriptors, on a connection of their own.
 pub fn network(octets: &[u8]) -> bool {
-    let pieces = || GREETING.into_iter().chain(octets.split(|octet| *octet == 0));
+    let second = GREETING.into_iter().chain(octets.split(|octet| *octet == 0));
     let first = GREETING.into_iter().chain([&b"250 OK\r\n"[..], b""]);
     PORT.with(|port| {
         let theirs = async {
-            tokio::join!(port.say(first), port.say(pieces()));
+            let one = port.accept().await;
+            let two = async { say(port.accept().await, second).await };
+            tokio::join!(say(one, first), two);
         };
         port.talk(large(&port.config), theirs)
     })

@@ -148,9 +148,12 @@ impl Service {
         [outer, b"signature ", signature.as_bytes(), b"\n"].concat()
     }
 
-    /// Reads a text as this service's; `show` must agree, which looks at no time.
+    /// Reads a text as this service's; `show` must agree, which looks at no time. It is slow and asked for a quarter of the texts.
     pub fn decode(&self, text: &[u8]) -> Result<Decoded, DescriptorError> {
         let decoded = decode(text, &self.onion, self.period, Some(&self.client), NOW);
+        if !text.len().is_multiple_of(4) {
+            return decoded;
+        }
         let shown = show(text, &self.onion, NOW, &[self.period], Some(&self.client));
         assert!(shown.is_ok() || decoded.is_err(), "read but not shown: {shown:?}");
         decoded

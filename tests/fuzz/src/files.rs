@@ -1,4 +1,4 @@
-//! Targets for files and stored objects: sealed keys, key files to import, the publisher's state.
+//! Targets for files, stored objects and inner packets: sealed keys, key files to import, the publisher's state, the vault.
 
 use super::scratch::Scratch;
 use data_encoding::HEXLOWER;
@@ -6,6 +6,7 @@ use onionkeep_common::{OnionAddress, PeriodLength, PeriodNumber, TimePeriod};
 use onionkeep_publisher::state::StateDir;
 use onionkeep_signer::import;
 use onionkeep_signer::seal::{Kek, SealedKey, TokenName};
+use onionkeep_signer::vault::message::{Answer, Ask, PACKET_MAX};
 use sha3::{Digest, Sha3_256};
 use zeroize::Zeroizing;
 
@@ -19,6 +20,23 @@ pub fn sealed_key(octets: &[u8]) -> bool {
         assert_eq!(OnionAddress::new(*key.public()), sealed.onion());
     }
     assert!(sealed.open(&Kek::new(Zeroizing::new([9; 32])), &token).is_err());
+    true
+}
+
+/// What the gate asks the vault: written again it is the same, octet for octet, and it is no answer.
+pub fn vault_ask(octets: &[u8]) -> bool {
+    let Ok((id, ask)) = Ask::parse(octets) else { return false };
+    assert_eq!(ask.to_packet(id), octets);
+    assert!(Answer::parse(octets).is_err() && octets.len() <= PACKET_MAX);
+    true
+}
+
+/// What the vault answers: written again it means the same, fits a packet, and is no question.
+pub fn vault_answer(octets: &[u8]) -> bool {
+    let Ok((id, answer)) = Answer::parse(octets) else { return false };
+    let packet = answer.to_packet(id);
+    assert!(packet.len() == octets.len() && Ask::parse(octets).is_err());
+    assert_eq!(Answer::parse(&packet), Ok((id, answer)));
     true
 }
 

@@ -16,7 +16,7 @@ pub mod words;
 pub type Target = fn(&[u8]) -> bool;
 
 /// Every target, by the name of its fuzz target and of its folder of seeds.
-pub const ALL: [(&str, Target); 18] = [
+pub const ALL: [(&str, Target); 21] = [
     ("address", words::address),
     ("cert", words::cert),
     ("wire", words::wire),
@@ -24,6 +24,9 @@ pub const ALL: [(&str, Target); 18] = [
     ("config_common", settings::common),
     ("config_signer", settings::signer),
     ("config_publisher", settings::publisher),
+    ("token_uri", settings::token_uri),
+    ("vault_ask", files::vault_ask),
+    ("vault_answer", files::vault_answer),
     ("sealed_key", files::sealed_key),
     ("key_import", files::key_import),
     ("period_state", files::period_state),

@@ -2,6 +2,7 @@
 
 use onionkeep_common::OnionAddress;
 use onionkeep_common::config::{Problems, Section, read};
+use onionkeep_signer::token::uri::TokenUri;
 
 /// Every kind of reader that a section has.
 fn look(section: &Section<'_, '_>) -> Option<usize> {
@@ -56,4 +57,17 @@ pub fn publisher(octets: &[u8]) -> bool {
     let Ok(text) = std::str::from_utf8(octets) else { return false };
     onionkeep_publisher::config::Config::parse(text)
         .map_or_else(|problems| check(text, &problems), |_config| true)
+}
+
+/// A token's URI is shown without its PIN's source and read again as the same token.
+pub fn token_uri(octets: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(octets) else { return false };
+    let Ok(uri) = text.parse::<TokenUri>() else { return false };
+    let mut attributes = text.split(['?', '&']).skip(1);
+    assert!(!attributes.any(|attribute| attribute.starts_with("pin-value=")), "a PIN in a URI is accepted");
+    let again: TokenUri = uri.to_string().parse().unwrap();
+    assert_eq!(again.to_string(), uri.to_string());
+    assert_eq!((again.label, again.serial), (uri.label, uri.serial));
+    assert_eq!((again.manufacturer, again.model), (uri.manufacturer, uri.model));
+    true
 }

@@ -1,0 +1,5 @@
+//! Fuzzes `token_uri`.
+#![no_main]
+libfuzzer_sys::fuzz_target!(|octets: &[u8]| {
+    let _accepted = onionkeep_fuzz::settings::token_uri(octets);
+});
