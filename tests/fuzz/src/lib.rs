@@ -4,6 +4,7 @@
 //! cut into other pieces it is the same, and what disagrees with itself is refused. Only public functions are called, so
 //! what is tested is what runs.
 
+pub mod backup;
 pub mod control;
 pub mod descriptor;
 pub mod documents;
@@ -16,7 +17,7 @@ pub mod words;
 pub type Target = fn(&[u8]) -> bool;
 
 /// Every target, by the name of its fuzz target and of its folder of seeds.
-pub const ALL: [(&str, Target); 21] = [
+pub const ALL: [(&str, Target); 22] = [
     ("address", words::address),
     ("cert", words::cert),
     ("wire", words::wire),
@@ -27,6 +28,7 @@ pub const ALL: [(&str, Target); 21] = [
     ("token_uri", settings::token_uri),
     ("vault_ask", files::vault_ask),
     ("vault_answer", files::vault_answer),
+    ("backup", backup::backup),
     ("sealed_key", files::sealed_key),
     ("key_import", files::key_import),
     ("period_state", files::period_state),
