@@ -10,6 +10,7 @@
     reason = "tests: a panic is a failed test, and figures are told on stdout"
 )]
 
+mod calls;
 mod corrupt;
 mod kit;
 mod lies;
