@@ -46,8 +46,12 @@ fn live() -> Kit {
     kit.signer.stop().unwrap();
     assert_eq!(kit.run(&["key", "show"]).code, 0);
     // A sealed key that reads back differently is taken away again.
-    kit.faults(&["lie CKA_PRIVATE 00 on C_GetAttributeValue"]);
+    kit.faults(&["lie data:CKA_PRIVATE 00"]);
     assert_ne!(kit.run(&["key", "new"]).code, 0);
+    kit.token().heal().unwrap();
+    let new_pin = kit.signer.dir().join("new-pin");
+    files::write(&new_pin, "another PIN", User::Signer, 0o400).unwrap();
+    kit.run(&["pin", "change", "--new", &format!("file:{}", new_pin.display())]).answer().unwrap();
     kit
 }
 

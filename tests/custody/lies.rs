@@ -15,11 +15,11 @@ fn a_token_that_tells_the_truth_is_taken() {
 fn a_root_key_that_is_not_guarded_is_refused_by_the_attribute() {
     let kit = Kit::new(1);
     for (lie, why) in [
-        ("lie CKA_SENSITIVE 00", "Sensitive is false, must be true"),
-        ("lie CKA_EXTRACTABLE 01", "Extractable is true, must be false"),
-        ("lie CKA_NEVER_EXTRACTABLE 00", "Never extractable is false, must be true"),
-        ("lie CKA_LOCAL 00", "Local is false, must be true"),
-        ("lie CKA_DERIVE 01", "Derive is true, must be false"),
+        ("lie key:CKA_SENSITIVE 00", "Sensitive is false, must be true"),
+        ("lie key:CKA_EXTRACTABLE 01", "Extractable is true, must be false"),
+        ("lie key:CKA_NEVER_EXTRACTABLE 00", "Never extractable is false, must be true"),
+        ("lie key:CKA_LOCAL 00", "Local is false, must be true"),
+        ("lie key:CKA_DERIVE 01", "Derive is true, must be false"),
     ] {
         kit.faults(&[lie]);
         let ran = kit.run(&["serve"]);
@@ -32,7 +32,7 @@ fn a_root_key_that_is_not_guarded_is_refused_by_the_attribute() {
 #[test]
 fn a_value_that_can_be_read_is_refused_whatever_the_attributes_say() {
     let kit = Kit::new(1);
-    kit.faults(&["lie CKA_VALUE readable"]);
+    kit.faults(&["lie key:CKA_VALUE readable"]);
     assert_fails(&kit.run(&["serve"]), code::VERIFICATION, &["gives its value away"]);
     assert_fails(&kit.run(&["key", "new"]), code::VERIFICATION, &["gives its value away"]);
 }
@@ -40,7 +40,7 @@ fn a_value_that_can_be_read_is_refused_whatever_the_attributes_say() {
 #[test]
 fn a_new_root_key_is_checked_before_anything_is_sealed_to_it() {
     let kit = Kit::empty();
-    kit.faults(&["lie CKA_EXTRACTABLE 01"]);
+    kit.faults(&["lie key:CKA_EXTRACTABLE 01"]);
     assert_fails(&kit.run(&["key", "new"]), code::VERIFICATION, &["not guarded"]);
     let names = kit.token().names().unwrap();
     assert!(names.contains("C_GenerateKey CKM_GENERIC_SECRET_KEY_GEN"), "{names:?}");
@@ -50,9 +50,10 @@ fn a_new_root_key_is_checked_before_anything_is_sealed_to_it() {
 #[test]
 fn a_sealed_key_that_reads_back_differently_is_refused() {
     let kit = Kit::new(1);
-    kit.faults(&["lie CKA_PRIVATE 00"]);
-    let ran = kit.run(&["key", "new"]);
-    assert_ne!(ran.code, 0, "{ran:?}");
+    kit.faults(&["lie data:CKA_PRIVATE 00"]);
+    assert_fails(&kit.run(&["key", "new"]), code::VERIFICATION, &["another object than was stored"]);
+    let shown = kit.run(&["key", "show"]).answer().unwrap();
+    assert_eq!(shown.matches(".onion").count(), 1, "it was left there: {shown}");
 }
 
 #[test]

@@ -271,7 +271,9 @@ impl Library {
     ) -> Answer<Vec<u8>> {
         let object = self.object(session, handle)?;
         let lie = self.script.actions().find_map(|action| match action {
-            Action::Lie(kind, value) if *kind == wanted => Some(value.clone()),
+            Action::Lie(about, kind, value) if *kind == wanted && object.is_among(*about) => {
+                Some(value.clone())
+            }
             _ => None,
         });
         let real = object.0.get(&wanted).cloned();

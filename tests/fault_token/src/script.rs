@@ -31,12 +31,23 @@ pub(crate) enum Action {
     SessionsLost,
     /// One bit of what `C_Sign` gives is turned.
     Corrupt,
-    /// An attribute is shown with another value; `None` shows the real one even of a secret.
-    Lie(CK_ATTRIBUTE_TYPE, Option<Vec<u8>>),
+    /// An attribute of these objects is shown with another value; `None` shows the real one even of a secret.
+    Lie(Objects, CK_ATTRIBUTE_TYPE, Option<Vec<u8>>),
     /// A process may have no more sessions than this.
     SessionLimit(usize),
     /// A flag is set in the token's information.
     Flag(CK_FLAGS),
+}
+
+/// Which objects a lie is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Objects {
+    /// All.
+    All,
+    /// Data objects.
+    Data,
+    /// Keys.
+    Keys,
 }
 
 /// When a line that fits a call bites.
@@ -230,12 +241,19 @@ fn action<'a>(words: &mut impl Iterator<Item = &'a str>) -> Option<Action> {
         "sessions-lost" => Action::SessionsLost,
         "corrupt" => Action::Corrupt,
         "lie" => {
-            let attribute = names::attribute(words.next()?)?;
+            let (objects, attribute) = match words.next()?.split_once(':') {
+                None => return None,
+                Some(("any", attribute)) => (Objects::All, attribute),
+                Some(("data", attribute)) => (Objects::Data, attribute),
+                Some(("key", attribute)) => (Objects::Keys, attribute),
+                Some(_) => return None,
+            };
+            let attribute = names::attribute(attribute)?;
             let value = match words.next()? {
                 "readable" => None,
                 hex => Some(data_encoding::HEXLOWER.decode(hex.as_bytes()).ok()?),
             };
-            Action::Lie(attribute, value)
+            Action::Lie(objects, attribute, value)
         }
         "session-limit" => Action::SessionLimit(words.next()?.parse().ok()?),
         "flag" => Action::Flag(names::flag(words.next()?)?),
@@ -264,7 +282,10 @@ mod tests {
     fn every_action_is_understood() {
         let rule = line("error CKR_DEVICE_ERROR on C_Login times 2").unwrap();
         assert_eq!((rule.action, rule.when), (Action::Error(CKR_DEVICE_ERROR), When::Times(2)));
-        assert_eq!(line("lie CKA_VALUE readable").unwrap().action, Action::Lie(CKA_VALUE, None));
+        assert_eq!(
+            line("lie key:CKA_VALUE readable").unwrap().action,
+            Action::Lie(Objects::Keys, CKA_VALUE, None)
+        );
         for good in [
             "hang",
             "slow 200",
@@ -273,7 +294,7 @@ mod tests {
             "sessions-lost at 1",
             "session-limit 1",
             "corrupt on C_Sign:CKM_EDDSA chance 1/100",
-            "lie CKA_TOKEN 00",
+            "lie any:CKA_TOKEN 00",
             "flag CKF_USER_PIN_FINAL_TRY",
         ] {
             assert!(line(good).is_some(), "{good}");
@@ -291,7 +312,8 @@ mod tests {
             "hang at x",
             "hang maybe 1",
             "corrupt chance 1/0",
-            "lie CKA_X 00",
+            "lie any:CKA_X 00",
+            "lie CKA_TOKEN 00",
             "flag CKF_X",
             "session-limit",
         ] {

@@ -5,9 +5,10 @@
 
 use crate::Answer;
 use crate::home::{Home, failed, write_durably};
+use crate::script::Objects;
 use cryptoki_sys::{
-    CK_ATTRIBUTE_TYPE, CK_SLOT_ID, CKA_EXTRACTABLE, CKA_PRIVATE, CKA_SENSITIVE, CKA_VALUE,
-    CKR_FUNCTION_FAILED, CKR_PIN_INCORRECT, CKR_PIN_LEN_RANGE, CKR_PIN_LOCKED, CKR_SLOT_ID_INVALID,
+    CK_ATTRIBUTE_TYPE, CK_SLOT_ID, CKA_CLASS, CKA_EXTRACTABLE, CKA_PRIVATE, CKA_SENSITIVE, CKA_VALUE,
+    CKO_DATA, CKR_FUNCTION_FAILED, CKR_PIN_INCORRECT, CKR_PIN_LEN_RANGE, CKR_PIN_LOCKED, CKR_SLOT_ID_INVALID,
     CKR_USER_PIN_NOT_INITIALIZED,
 };
 use data_encoding::HEXLOWER;
@@ -143,6 +144,16 @@ impl Object {
     /// Whether it has every attribute of a template.
     pub(crate) fn fits(&self, template: &Self) -> bool {
         template.0.iter().all(|(kind, value)| self.0.get(kind) == Some(value))
+    }
+
+    /// Whether it is one of those that a lie is about.
+    pub(crate) fn is_among(&self, objects: Objects) -> bool {
+        let data = self.0.get(&CKA_CLASS).is_some_and(|class| *class == CKO_DATA.to_ne_bytes());
+        match objects {
+            Objects::All => true,
+            Objects::Data => data,
+            Objects::Keys => !data,
+        }
     }
 
     /// Whether only a logged-in user sees it.
