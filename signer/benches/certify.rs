@@ -33,9 +33,9 @@ const GOALS: [Duration; 2] = [Duration::from_millis(2), Duration::from_millis(20
 const MEMORY_GOAL: u64 = 16 * 1024;
 
 fn main() -> ExitCode {
-    println!("journal on the disk of the temporary directory: a key's first certificate waits for an fsync");
+    println!("ledger on the disk of the temporary directory: a certificate waits for two fsyncs");
     let Some(disk) = measure(&tempfile::tempdir().unwrap()) else { return ExitCode::SUCCESS };
-    println!("\njournal in memory: as when a known key gets the certificate of a new hour");
+    println!("\nledger in memory");
     let memory = tempfile::tempdir_in("/dev/shm").ok().and_then(|home| measure(&home));
 
     let busy = disk.fsync.p(50) > 1e-3;
@@ -59,7 +59,7 @@ struct Figures {
     resident: u64,
 }
 
-/// Measures a signer whose token and journal are in `home`; `None` if there is no SoftHSM.
+/// Measures a signer whose token and ledger are in `home`; `None` if there is no SoftHSM.
 fn measure(home: &tempfile::TempDir) -> Option<Figures> {
     let kit = fresh(home.path())?;
     let onions = onions(&kit);
@@ -73,8 +73,8 @@ fn measure(home: &tempfile::TempDir) -> Option<Figures> {
     let [core, fsync, socket] = Times::of_three(&mut by_turns);
     let again = Times::of(requests.iter().map(|request| timed(|| ask(&mut stream, request))));
     core.print("  bare core: blind, sign, verify");
-    fsync.print("  bare fsync of one journal line");
-    socket.print("  over the socket, new key: rules, journal, token, core, check");
+    fsync.print("  bare fsync of one ledger line");
+    socket.print("  over the socket, new key: rules, ledger, token, core, check, ledger");
     again.print("  over the socket, again in the same hour");
     let bare = core.p(50) + fsync.p(50);
     println!("  over the socket p50 / (bare core p50 + bare fsync p50): {:.2}", socket.p(50) / bare);
@@ -86,6 +86,7 @@ fn measure(home: &tempfile::TempDir) -> Option<Figures> {
 /// A token with many onions, all configured.
 fn onions(kit: &Kit) -> Vec<OnionAddress> {
     let name = kit.init();
+    kit.run(&["init"]).good();
     let new = || first_word(&kit.run(&["key", "new"]).good()).parse().unwrap();
     let onions: Vec<_> = (0..ONIONS).map(|_| new()).collect();
     kit.write_config(Some(&name.serial), &onions, &kit.module);
@@ -161,12 +162,12 @@ fn core_alone(onion: OnionAddress) -> impl FnMut() -> Duration {
     }
 }
 
-/// A line of the journal's length appended and fsynced in the state directory.
+/// A line of the ledger's length appended and fsynced in the state directory.
 fn fsync_alone(kit: &Kit) -> impl FnMut() -> Duration {
     let mut file = std::fs::File::create(kit.state().join("fsync")).unwrap();
     move || {
         timed(|| {
-            file.write_all(&[b'x'; 150]).unwrap();
+            file.write_all(&[b'x'; 300]).unwrap();
             file.sync_data().unwrap();
         })
     }

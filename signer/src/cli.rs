@@ -1,5 +1,7 @@
 //! The command line; the only place that names its words.
 
+use crate::audit_key::AuditKey;
+use crate::ledger::Head;
 use crate::pin::PinSource;
 use clap::{Parser, Subcommand};
 use onionkeep_common::OnionAddress;
@@ -49,11 +51,29 @@ pub enum Command {
     /// Serve the publisher on the socket.
     ///
     /// Example: `onionkeep-signer --config signer.toml serve`
-    Serve {
-        /// Start an empty journal if there is none; keys certified before are no longer known then.
+    Serve,
+    /// Make the ledger, and the audit key on the token by which it is signed. Once, before the first `serve`.
+    ///
+    /// Example: `onionkeep-signer --config signer.toml init`
+    Init {
+        /// Go on with the old ledger after moving to another token, whose audit key it names from now on.
         #[arg(long)]
-        new_journal: bool,
+        new_audit_key: bool,
     },
+    /// Never certify a key again, or anything of an onion. While the signer is stopped.
+    ///
+    /// Example: `onionkeep-signer --config signer.toml deny --onion ADDRESS`
+    Deny {
+        /// The descriptor-signing public key, in hex.
+        #[arg(long, value_name = "HEX", conflicts_with = "onion", required_unless_present = "onion")]
+        key: Option<String>,
+        /// The onion address.
+        #[arg(long, value_name = "ADDRESS")]
+        onion: Option<OnionAddress>,
+    },
+    /// Check, show or hand over the ledger.
+    #[command(subcommand)]
+    Audit(AuditCommand),
     /// Find everything that is wrong with the configuration.
     ///
     /// Example: `onionkeep-signer --config signer.toml check-config`
@@ -70,6 +90,52 @@ pub enum TokenCommand {
         /// Destroy everything on the token with exactly this serial number first.
         #[arg(long, value_name = "SERIAL")]
         erase: Option<String>,
+    },
+}
+
+/// Commands about the ledger.
+#[derive(Debug, Subcommand)]
+pub enum AuditCommand {
+    /// Check every line, certificate and checkpoint; needs neither token nor PIN. Exit code 4 names the broken line.
+    ///
+    /// Example: `onionkeep-signer audit verify --key ed25519:HEX ledger.export`
+    Verify {
+        /// The ledger's files, oldest first, or an export; default: those in the configured state directory.
+        files: Vec<PathBuf>,
+        /// The public audit key that `init` printed; once for each key the ledger has had.
+        #[arg(long, value_name = "KEY")]
+        key: Vec<AuditKey>,
+        /// A hash that was noted before; some line must have it, or lines were cut off.
+        #[arg(long, value_name = "HEX")]
+        expect_head: Option<Head>,
+        /// Answer with one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print the lines for people.
+    ///
+    /// Example: `onionkeep-signer --config signer.toml audit show --last 20`
+    Show {
+        /// The ledger's files, oldest first, or an export; default: those in the configured state directory.
+        files: Vec<PathBuf>,
+        /// Only this many of the last lines.
+        #[arg(long, value_name = "N")]
+        last: Option<usize>,
+        /// Answer with one JSON object a line.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Have the token sign the ledger as it is now. While the signer is stopped.
+    ///
+    /// Example: `onionkeep-signer --config signer.toml audit checkpoint`
+    Checkpoint,
+    /// Write the whole ledger as one text, for an auditor.
+    ///
+    /// Example: `onionkeep-signer --config signer.toml audit export --out ledger.export`
+    Export {
+        /// Write to this file, which must not exist, instead of standard output.
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
     },
 }
 
@@ -186,6 +252,8 @@ mod tests {
             vec!["onionkeep-signer", "--pin", "1234", "serve"],
             vec!["onionkeep-signer", "serve", "1234"],
             vec!["onionkeep-signer", "key"],
+            vec!["onionkeep-signer", "deny"],
+            vec!["onionkeep-signer", "serve", "--new-journal"],
             vec!["onionkeep-signer", "token", "init", "--erase"],
             vec!["onionkeep-signer", "pin", "change", "--new", "1234"],
             vec!["onionkeep-signer", "pin", "change", "1234"],
@@ -215,7 +283,14 @@ mod tests {
             "key import a --hostname b",
             "key show",
             "serve",
-            "serve --new-journal",
+            "init",
+            "init --new-audit-key",
+            "deny --key 00",
+            "audit verify",
+            "audit verify --json a b",
+            "audit show --last 3",
+            "audit checkpoint",
+            "audit export --out a",
             "check-config",
             "key copy --onion aoqqpp7tzyil4hlq3umoos6atft6jvrqtosq2xy53sdgiesvgg4bqead.onion --to b.toml",
             "backup split --onion aoqqpp7tzyil4hlq3umoos6atft6jvrqtosq2xy53sdgiesvgg4bqead --shares 5 --threshold 3",

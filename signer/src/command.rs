@@ -1,11 +1,10 @@
 //! What each command does, from the configuration to the answer on standard output; the only place that writes there.
 
-use crate::cli::{Cli, Command, KeyCommand, PinCommand, TokenCommand};
+use crate::cli::{AuditCommand, Cli, Command, KeyCommand, PinCommand, TokenCommand};
 use crate::config::{self, Config, ConfigError, Depth, MemoryLock};
 use crate::error::{Failure, Kind};
 use crate::harden;
 use crate::import;
-use crate::journal::Journal;
 use crate::log::{Level, line};
 use crate::seal::TokenName;
 use crate::serve::{Started, Stopped};
@@ -17,7 +16,9 @@ use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
+mod audit;
 mod backup;
+mod books;
 mod copy;
 mod pin;
 
@@ -41,7 +42,17 @@ pub fn run(cli: &Cli) -> Result<ExitCode, Failure> {
             backup::restore(&cli.config, wrapped, verifier, *shares_from_stdin)
         }
         Command::Pin(PinCommand::Change { new }) => pin::change(&cli.config, new),
-        Command::Serve { new_journal } => serve(&cli.config, *new_journal),
+        Command::Init { new_audit_key } => books::init(&cli.config, *new_audit_key),
+        Command::Deny { key, onion } => books::deny(&cli.config, key.as_deref(), *onion),
+        Command::Audit(AuditCommand::Verify { files, key, expect_head, json }) => {
+            audit::verify(&cli.config, files, key, *expect_head, *json)
+        }
+        Command::Audit(AuditCommand::Show { files, last, json }) => {
+            audit::show(&cli.config, files, *last, *json)
+        }
+        Command::Audit(AuditCommand::Checkpoint) => audit::checkpoint(&cli.config),
+        Command::Audit(AuditCommand::Export { out }) => audit::export(&cli.config, out.as_deref()),
+        Command::Serve => serve(&cli.config),
     }
 }
 
@@ -101,7 +112,6 @@ fn key_new(path: &Path) -> Result<ExitCode, Failure> {
     // A command that a person runs once has the limits of a login: what cannot be locked there is said, not refused.
     harden::harden(MemoryLock::IfPossible)?;
     let mut vault = open_vault(&config, Access::Write)?;
-    ensure_journal(&config)?;
     let onion = vault.generate()?;
     kept(onion, "key-made")
 }
@@ -111,20 +121,10 @@ fn key_import(path: &Path, file: &Path, hostname: Option<&Path>) -> Result<ExitC
     let config = Config::load(path, Depth::Text)?;
     harden::harden(MemoryLock::IfPossible)?;
     let mut vault = open_vault(&config, Access::Write)?;
-    ensure_journal(&config)?;
     let key = import::read(file, hostname)?;
     let onion = vault.keep(&key)?;
     drop(key);
     kept(onion, "key-imported")
-}
-
-/// Makes the journal with the first key.
-fn ensure_journal(config: &Config) -> Result<(), Failure> {
-    if !Journal::exists(&config.state_dir) {
-        Journal::create(&config.state_dir)?;
-        line(Level::Info, "journal-created", &[("state-dir", &config.state_dir.display())]);
-    }
-    Ok(())
 }
 
 /// Says which onion is on the token now, and what to configure.
@@ -174,9 +174,9 @@ fn row(key: &Shown) -> String {
 }
 
 /// `serve`.
-fn serve(path: &Path, new_journal: bool) -> Result<ExitCode, Failure> {
+fn serve(path: &Path) -> Result<ExitCode, Failure> {
     let config = Config::load(path, Depth::Text)?;
-    match Started::new(config, new_journal)?.harden()?.listen()?.run()? {
+    match Started::new(config)?.harden()?.listen()?.run()? {
         Stopped::Asked => Ok(ExitCode::SUCCESS),
         Stopped::Interrupted => Ok(ExitCode::from(130)),
     }

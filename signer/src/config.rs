@@ -1,7 +1,7 @@
 //! What `signer.toml` means; the only place that knows its keys.
 
 use crate::error::{Explain, Kind};
-use crate::policy::Grant;
+use crate::policy::{Budget, Grant};
 use crate::seal::TokenName;
 use crate::token::Which;
 use crate::users;
@@ -12,10 +12,8 @@ use std::path::{Path, PathBuf};
 
 mod token;
 mod world;
-mod yubihsm;
 
 pub use token::TokenConfig;
-pub use yubihsm::{Connector, YubihsmConfig};
 
 /// The file is refused above this size, in octets.
 const FILE_MAX: u64 = 1 << 20;
@@ -23,7 +21,7 @@ const FILE_MAX: u64 = 1 << 20;
 /// The signer's configuration, read and checked.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Directory of the journal.
+    /// Directory of the ledger.
     pub state_dir: PathBuf,
     /// Where `serve` listens.
     pub socket: PathBuf,
@@ -218,11 +216,12 @@ fn memory_lock(top: &Section<'_, '_>) -> MemoryLock {
 /// The `[[onion]]` tables.
 fn grants(top: &Section<'_, '_>) -> Vec<Grant> {
     let mut grants: Vec<Grant> = Vec::new();
-    for section in top.sections("onion", &["address", "uid", "user"]) {
+    for section in top.sections("onion", &["address", "uid", "user", "certificates_per_day"]) {
         let address = section.required_parsed("address");
         let (Some(address), Some(uid)) = (address, peer(&section)) else { continue };
-        let grant = Grant { onion: address, uid };
-        if grants.contains(&grant) {
+        let budget = section.number("certificates_per_day", Budget::RANGE).and_then(Budget::new);
+        let grant = Grant { onion: address, uid, budget: budget.unwrap_or(Budget::DEFAULT) };
+        if grants.iter().any(|known| known.onion == address && known.uid == uid) {
             section.report("address", "address: this onion already stands here for the same peer");
         }
         grants.push(grant);

@@ -20,7 +20,7 @@ pub enum Kind {
     Pin,
     /// The clock.
     Clock,
-    /// The journal is missing or broken.
+    /// The ledger is missing or broken.
     Ledger,
     /// The operator pressed Ctrl-C.
     Interrupted,

@@ -1,45 +1,23 @@
-//! Answers requests: policy, journal, vault, check, reply. Has no secret and no token; the only place with that order.
+//! Answers requests: policy, ledger, vault, check, reply. Has no secret and no token; the only place with that order.
 
 use crate::clock::Clock;
-use crate::error::Explain as _;
-use crate::journal::{Entry, Journal};
+use crate::ledger::{Ledger, LedgerError, Slot};
 use crate::log::{Level, line};
 use crate::policy::{Policy, Question, Refusal};
 use crate::vault::{Answer, Ask, Certifier};
+use books::{Admitted, Books};
 use onionkeep_common::wire::{AwayReason, CertifyRequest, Reply};
-use onionkeep_common::{
-    CertType, DescSigningKey, EncodedCert, ExpirationHours, OnionAddress, TimePeriod, UncheckedCert, UnixTime,
-};
+use onionkeep_common::{CertType, EncodedCert, OnionAddress, UncheckedCert, UnixTime};
 use onionkeep_core::CertTerms;
-use std::collections::BTreeMap;
 use std::fmt::Display;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
+mod books;
 pub mod connection;
 pub mod listener;
 pub mod places;
 
 /// A wait after which the disk may have room again, in **seconds**.
 const STORAGE_RETRY: u32 = 60;
-
-/// A certificate that was issued, to be given again within its hour.
-#[derive(Clone, Copy)]
-struct Issued {
-    /// Its period.
-    period: TimePeriod,
-    /// Its end.
-    expires: ExpirationHours,
-    /// The certificate.
-    cert: EncodedCert,
-}
-
-/// What changes while serving; checked and recorded under one lock.
-struct Books {
-    /// The journal.
-    journal: Journal,
-    /// Certificates of the hour, by key.
-    issued: BTreeMap<DescSigningKey, Issued>,
-}
 
 /// The gate: what stands between a peer and the vault.
 pub struct Gate {
@@ -50,20 +28,40 @@ pub struct Gate {
     /// The vault.
     certifier: Box<dyn Certifier>,
     /// The books.
-    books: Mutex<Books>,
+    books: Books,
 }
 
 impl Gate {
     /// A gate in front of `certifier`.
     #[must_use]
-    pub fn new(
-        policy: Policy,
-        journal: Journal,
-        certifier: Box<dyn Certifier>,
-        clock: Box<dyn Clock>,
-    ) -> Self {
-        let books = Mutex::new(Books { journal, issued: BTreeMap::new() });
-        Self { policy, clock, certifier, books }
+    pub fn new(policy: Policy, ledger: Ledger, certifier: Box<dyn Certifier>, clock: Box<dyn Clock>) -> Self {
+        Self { policy, clock, certifier, books: Books::new(ledger) }
+    }
+
+    /// Records that serving begins, and has the vault sign the ledger so far. A token that is away may sign later.
+    ///
+    /// # Errors
+    /// [`LedgerError`] if nothing can be recorded.
+    pub fn start(&self) -> Result<(), LedgerError> {
+        self.books.started(self.clock.now())?;
+        self.checkpoint(true);
+        Ok(())
+    }
+
+    /// Has the vault sign the ledger's head if that is due, or `anyway`.
+    fn checkpoint(&self, anyway: bool) {
+        let now = self.clock.now();
+        let Some((seq, head)) = self.books.wants_checkpoint(now, anyway) else { return };
+        let failed = match self.certifier.ask(Ask::SignHead { seq, head: head.0 }) {
+            Answer::HeadSignature(signature) => self.books.checkpoint(now, (seq, head), signature).err(),
+            Answer::Away { why, .. } | Answer::Busy { why, .. } | Answer::Failed(why) => Some(why),
+            Answer::Certificate(_) | Answer::Well | Answer::Starting(_) | Answer::Ready { .. } => {
+                Some("the vault answered another question".to_owned())
+            }
+        };
+        if let Some(why) = failed {
+            line(Level::Warn, "no-checkpoint", &[("line", &seq), ("why", &why)]);
+        }
     }
 
     /// Whether any onion is configured for a peer.
@@ -81,7 +79,9 @@ impl Gate {
         let note = |level, event: &str, more: &[(&str, &dyn Display)]| {
             line(level, event, &[&about, more].concat());
         };
-        match self.decide(uid, request) {
+        let decision = self.decide(uid, request);
+        self.checkpoint(false);
+        match decision {
             Decision::Certified { cert, again } => {
                 note(Level::Info, "certified", &[("again", &again)]);
                 Reply::Certificate(cert)
@@ -99,78 +99,39 @@ impl Gate {
         }
     }
 
-    /// Check and record under one lock; then certify; then verify.
+    /// Check and record under one lock; then certify; then verify; then record the certificate.
     fn decide(&self, uid: u32, request: &CertifyRequest) -> Decision {
         let question = Question { request, uid, now: self.clock.now() };
-        let (onion, now) = (question.onion(), question.now);
-        let terms = match self.admit(&question) {
-            Ok(Admitted::New(terms)) => terms,
+        let (slot, asked) = match self.books.admit(&self.policy, &question) {
+            Ok(Admitted::New(slot, asked)) => (slot, asked),
             Ok(Admitted::Issued(cert)) => return Decision::Certified { cert, again: true },
             Err(denial) => return Decision::Denied(denial),
         };
-        match self.certifier.ask(Ask::Certify { onion, terms }) {
-            Answer::Certificate(cert) if is_right(&cert, onion, &terms, now) => {
-                self.remember(&terms, cert);
-                Decision::Certified { cert, again: false }
-            }
+        let made = self.certify(&slot, question.now);
+        let landed = self.books.land(&slot, asked, question.now, made.as_ref().ok().copied());
+        match (made, landed) {
+            (Ok(cert), Ok(())) => Decision::Certified { cert, again: false },
+            (Ok(_), Err(denial)) | (Err(denial), _) => Decision::Denied(denial),
+        }
+    }
+
+    /// Has the vault certify, and checks the certificate.
+    fn certify(&self, slot: &Slot, now: UnixTime) -> Result<EncodedCert, Denial> {
+        let terms = CertTerms { period: slot.period, key: slot.key, expires: slot.expires };
+        let away = |reason, why, retry_after| Err(Denial::Away { reason, why, retry_after });
+        match self.certifier.ask(Ask::Certify { onion: slot.onion, terms }) {
+            Answer::Certificate(cert) if is_right(&cert, slot.onion, &terms, now) => Ok(cert),
             Answer::Certificate(_wrong) => {
-                Decision::Denied(Denial::internal("the vault made a certificate that does not verify"))
+                Err(Denial::internal("the vault made a certificate that does not verify"))
             }
-            Answer::Away { why, retry_after } => {
-                Decision::Denied(Denial::Away { reason: AwayReason::TokenAway, why, retry_after })
-            }
-            Answer::Busy { why, retry_after } => {
-                Decision::Denied(Denial::Away { reason: AwayReason::Busy, why, retry_after })
-            }
-            Answer::Failed(why) => Decision::Denied(Denial::internal(&why)),
+            Answer::Away { why, retry_after } => away(AwayReason::TokenAway, why, retry_after),
+            Answer::Busy { why, retry_after } => away(AwayReason::Busy, why, retry_after),
+            Answer::Failed(why) => Err(Denial::internal(&why)),
             Answer::Well | Answer::HeadSignature(_) | Answer::Starting(_) | Answer::Ready { .. } => {
-                Decision::Denied(Denial::internal("the vault answered another question"))
+                Err(Denial::internal("the vault answered another question"))
             }
         }
     }
-
-    /// Runs all rules, and records a key that is new.
-    fn admit(&self, question: &Question<'_>) -> Result<Admitted, Denial> {
-        let (now, key) = (question.now, question.request.key);
-        let expires = ExpirationHours::of_desc_signing_cert(now);
-        let mut books = self.books();
-        let period = self.policy.check(question, &books.journal).map_err(Denial::Refused)?;
-        if books.journal.entries().iter().all(|entry| entry.key != key) {
-            let entry = Entry { onion: question.onion(), period, key, time: now };
-            books.journal.record(entry).map_err(|error| Denial::Away {
-                reason: AwayReason::Storage,
-                why: error.in_full(),
-                retry_after: STORAGE_RETRY,
-            })?;
-        }
-        let issued = books.issued.get(&key).filter(|issued| issued.expires == expires);
-        Ok(match issued {
-            Some(issued) => Admitted::Issued(issued.cert),
-            None => Admitted::New(CertTerms { period, key, expires }),
-        })
-    }
-
-    /// Keeps a certificate for its hour; those of periods gone by go.
-    fn remember(&self, terms: &CertTerms, cert: EncodedCert) {
-        let current = self.policy.periods.number_at(self.clock.now());
-        let mut books = self.books();
-        books.issued.retain(|_key, issued| issued.period.number.next() >= current);
-        let issued = Issued { period: terms.period, expires: terms.expires, cert };
-        let _of_the_last_hour = books.issued.insert(terms.key, issued);
-    }
-
-    /// The books. A thread that ended in the middle has changed nothing by halves: the journal is written first.
-    fn books(&self) -> MutexGuard<'_, Books> {
-        self.books.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// What the rules let through.
-enum Admitted {
-    /// A certificate to be made.
-    New(CertTerms),
-    /// One that was made in this hour.
-    Issued(EncodedCert),
 }
 
 /// What was decided about a request.
@@ -209,7 +170,7 @@ impl Denial {
 }
 
 /// Checks a certificate against the onion address and the terms, as if it came from a stranger.
-fn is_right(cert: &EncodedCert, onion: OnionAddress, terms: &CertTerms, now: UnixTime) -> bool {
+pub(crate) fn is_right(cert: &EncodedCert, onion: OnionAddress, terms: &CertTerms, now: UnixTime) -> bool {
     let Ok(blinded) = onion.identity().blinded(terms.period) else { return false };
     let checked = UncheckedCert::parse(CertType::DescSigning, &cert.0)
         .and_then(UncheckedCert::check_signature)

@@ -13,7 +13,7 @@ pub mod error;
 pub mod gate;
 mod harden;
 pub mod import;
-pub mod journal;
+pub mod ledger;
 pub mod log;
 pub mod pin;
 pub mod policy;

@@ -1,20 +1,46 @@
-//! The rules by which a request is refused: one function per rule, named as in `wire::Rule` and `docs/PROTOCOL.md`.
+//! What is asked and who may ask; the order of the rules. The rules themselves, one function each: `policy/rules.rs`.
 //!
-//! Pure: the configuration, the request, the peer, the time and the journal go in, a refusal or nothing comes out.
-//! No rule can be switched off.
+//! Pure: the configuration, the request, the peer, the time and the ledger's memory go in, a refusal or nothing comes out.
+//! No rule can be switched off. For the operator: `docs/POLICY.md`.
 
-use crate::journal::{Entry, Journal};
+use crate::ledger::Memory;
 use onionkeep_common::wire::{CertifyRequest, Rule};
 use onionkeep_common::{OnionAddress, PeriodRule, TimePeriod, UnixTime};
 
-/// At most this many different keys are certified for one onion and period.
-///
-/// A publisher keeps one key per period; a few more allow for lost state and for two publishers.
-pub const KEYS_PER_PERIOD_MAX: usize = 8;
-/// How far, in **seconds**, the clock may be behind the journal: a correction by a time daemon, not a step.
-pub const CLOCK_SLACK: u64 = 60;
-/// **Seconds** after which a request outside the period window may be asked again.
-const WINDOW_RETRY: u32 = 60;
+mod rules;
+
+use rules::{Broken, Verdict};
+pub use rules::{CLOCK_SLACK, KEYS_PER_PERIOD_MAX};
+
+/// How many certificates an onion may have a day; one that is given again within its hour is not counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Budget(usize);
+
+impl Budget {
+    /// What may be configured. A publisher needs two an hour; below 10 a restart alone could use the budget up.
+    pub const RANGE: std::ops::RangeInclusive<u64> = 10..=1000;
+    /// What holds if nothing is configured: two publishers with two periods each, and a margin.
+    pub const DEFAULT: Self = Self(120);
+
+    /// A budget within [`Budget::RANGE`], or `None`.
+    #[must_use]
+    pub fn new(per_day: u64) -> Option<Self> {
+        if Self::RANGE.contains(&per_day) { usize::try_from(per_day).ok().map(Self) } else { None }
+    }
+
+    /// How many a day.
+    #[must_use]
+    pub const fn per_day(self) -> usize {
+        self.0
+    }
+
+    /// How many of them in one hour: a quarter, but one for each key of a period at least.
+    #[must_use]
+    pub const fn burst(self) -> usize {
+        let quarter = self.0 / 4;
+        if quarter < KEYS_PER_PERIOD_MAX { KEYS_PER_PERIOD_MAX } else { quarter }
+    }
+}
 
 /// An onion and the uid that may ask for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +49,8 @@ pub struct Grant {
     pub onion: OnionAddress,
     /// The peer's uid.
     pub uid: u32,
+    /// How many certificates the onion may have.
+    pub budget: Budget,
 }
 
 /// What the configuration fixes.
@@ -62,6 +90,23 @@ impl Question<'_> {
     }
 }
 
+/// A rule's function.
+type Check = fn(&Policy, &Question<'_>, &Memory) -> Verdict;
+
+/// Every rule that a request meets, the cheap ones first. (`well-formed` is met where the frame is read.)
+const ORDER: [(Rule, Check); 10] = [
+    (Rule::KnownOnion, rules::known_onion),
+    (Rule::PeriodLength, rules::period_length),
+    (Rule::ClockForward, rules::clock_forward),
+    (Rule::PeriodWindow, rules::period_window),
+    (Rule::DeniedKey, rules::denied_key),
+    (Rule::KeyDistinct, rules::key_distinct),
+    (Rule::KeyFresh, rules::key_fresh),
+    (Rule::KeysPerPeriod, rules::keys_per_period),
+    (Rule::RateBudget, rules::rate_budget),
+    (Rule::ProofOfPossession, rules::proof_of_possession),
+];
+
 impl Policy {
     /// Whether any onion is granted to this uid; if not, its connection is closed unread.
     #[must_use]
@@ -69,85 +114,21 @@ impl Policy {
         self.grants.iter().any(|grant| grant.uid == uid)
     }
 
-    /// Applies every rule, the cheap ones first; the period to certify for if none is broken.
+    /// Applies every rule; the period to certify for if none is broken.
     ///
     /// # Errors
     /// The first [`Refusal`].
-    pub fn check(&self, question: &Question<'_>, journal: &Journal) -> Result<TimePeriod, Refusal> {
-        let never = |rule| Refusal { rule, retry_after: 0 };
-        let period = TimePeriod { number: question.request.period, length: self.periods.length };
-        require(self.known_onion(question), never(Rule::KnownOnion))?;
-        require(self.period_length(question), never(Rule::PeriodLength))?;
-        let later = Refusal { rule: Rule::ClockForward, retry_after: WINDOW_RETRY };
-        require(clock_forward(question, journal), later)?;
-        let later = Refusal { rule: Rule::PeriodWindow, retry_after: WINDOW_RETRY };
-        require(self.period_window(question), later)?;
-        require(self.key_distinct(question), never(Rule::KeyDistinct))?;
-        require(key_fresh(question, journal), never(Rule::KeyFresh))?;
-        require(keys_per_period(question, journal), never(Rule::KeysPerPeriod))?;
-        require(proof_of_possession(question), never(Rule::ProofOfPossession))?;
-        Ok(period)
+    pub fn check(&self, question: &Question<'_>, memory: &Memory) -> Result<TimePeriod, Refusal> {
+        for (rule, check) in ORDER {
+            check(self, question, memory).map_err(|Broken(retry_after)| Refusal { rule, retry_after })?;
+        }
+        Ok(TimePeriod { number: question.request.period, length: self.periods.length })
     }
 
-    /// `known-onion`: the onion is configured for this peer.
-    fn known_onion(&self, question: &Question<'_>) -> bool {
-        self.grants.contains(&Grant { onion: question.onion(), uid: question.uid })
+    /// The grant by which a question may be asked.
+    fn grant(&self, question: &Question<'_>) -> Option<&Grant> {
+        self.grants.iter().find(|grant| grant.onion == question.onion() && grant.uid == question.uid)
     }
-
-    /// `period-length`: the length is the configured one.
-    fn period_length(&self, question: &Question<'_>) -> bool {
-        question.request.length == self.periods.length.minutes()
-    }
-
-    /// `period-window`: the period is the current one, the one before or the one after.
-    fn period_window(&self, question: &Question<'_>) -> bool {
-        self.periods.number_at(question.now).distance(question.request.period) <= 1
-    }
-
-    /// `key-distinct`: the key is neither an identity key of ours nor a blinded key of the requested onion near this period.
-    fn key_distinct(&self, question: &Question<'_>) -> bool {
-        let key = question.request.key.as_bytes();
-        let current = self.periods.at(question.now);
-        let periods = [current.previous(), current, current.next()];
-        let blinded = |period| question.request.onion.blinded(period).is_ok_and(|id| id.as_bytes() == key);
-        let identity = self.grants.iter().any(|grant| grant.onion.identity().as_bytes() == key);
-        !identity && !periods.into_iter().any(blinded)
-    }
-}
-
-/// Turns a truth value into a refusal.
-const fn require(holds: bool, refusal: Refusal) -> Result<(), Refusal> {
-    if holds { Ok(()) } else { Err(refusal) }
-}
-
-/// Whether an entry is about the very period and onion that are asked for.
-fn same_place(entry: &Entry, question: &Question<'_>) -> bool {
-    let request = question.request;
-    entry.onion == question.onion()
-        && entry.period.number == request.period
-        && entry.period.length.minutes() == request.length
-}
-
-/// `clock-forward`: the clock is not behind what is recorded.
-fn clock_forward(question: &Question<'_>, journal: &Journal) -> bool {
-    question.now.plus(CLOCK_SLACK) >= journal.latest()
-}
-
-/// `key-fresh`: the key was not certified in another period or for another onion.
-fn key_fresh(question: &Question<'_>, journal: &Journal) -> bool {
-    let same_key = |entry: &&Entry| entry.key == question.request.key;
-    journal.entries().iter().filter(same_key).all(|entry| same_place(entry, question))
-}
-
-/// `keys-per-period`: the key is one of few for this period.
-fn keys_per_period(question: &Question<'_>, journal: &Journal) -> bool {
-    let here = || journal.entries().iter().filter(|entry| same_place(entry, question));
-    here().any(|entry| entry.key == question.request.key) || here().count() < KEYS_PER_PERIOD_MAX
-}
-
-/// `proof-of-possession`: whoever asks holds the private half of the key.
-fn proof_of_possession(question: &Question<'_>) -> bool {
-    question.request.check_proof().is_ok()
 }
 
 #[cfg(test)]

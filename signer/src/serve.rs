@@ -1,12 +1,12 @@
 //! Serving, step by step: started, hardened, serving. Each step takes the value that the step before returned.
 
-use crate::clock::{Clock, SystemClock};
+use crate::clock::SystemClock;
 use crate::config::{Config, ConfigError};
 use crate::error::{Failure, Kind};
 use crate::gate::Gate;
 use crate::gate::listener::Listener;
 use crate::harden;
-use crate::journal::Journal;
+use crate::ledger::{Keep, Ledger};
 use crate::log::{Level, line};
 use crate::policy::{Grant, Policy};
 use crate::token::TokenError;
@@ -21,14 +21,14 @@ use std::time::Duration;
 /// How long the token may take for one certificate.
 const TOKEN_PATIENCE: Duration = Duration::from_secs(5);
 
-/// The token is open, every configured onion was unsealed once, the journal is read. Not yet hardened.
+/// The token is open, every configured onion was unsealed once, the ledger is read. Not yet hardened.
 pub struct Started {
     /// The configuration.
     config: Config,
     /// The vault.
     vault: Vault<Pkcs11Token>,
-    /// The journal.
-    journal: Journal,
+    /// The ledger.
+    ledger: Ledger,
     /// Readable once the signer is asked to stop.
     stop: SignalFd,
 }
@@ -56,31 +56,28 @@ pub enum Stopped {
 }
 
 impl Started {
-    /// Reads the PIN, opens the token, checks root key and onions, reads the journal.
+    /// Reads the PIN, opens the token, checks root key and onions, reads the ledger.
     ///
     /// # Errors
     /// [`Failure`] of whatever comes first; nothing is changed by then.
-    pub fn new(config: Config, new_journal: bool) -> Result<Self, Failure> {
+    pub fn new(config: Config) -> Result<Self, Failure> {
         if config.grants.is_empty() {
             return Err(ConfigError::Missing("[[onion]]").into());
         }
         let which = config.which()?;
-        if new_journal {
-            Journal::create(&config.state_dir)?;
-            line(Level::Warn, "journal-created", &[("state-dir", &config.state_dir.display())]);
-        }
-        let journal = Journal::open(&config.state_dir, config.periods.number_at(SystemClock.now()))?;
+        let ledger = Ledger::open(&config.state_dir, Keep::for_periods(&config.periods))?;
         let pin = config.token.pin.read("PIN of the token").map_err(TokenError::Pin)?;
         // Before any thread exists, so that all threads inherit it.
         let stop = stop_signals()?;
         let token = Pkcs11Token::open(&config.token.module, which, pin, Access::Read)?;
         let mut vault = Vault::open(token, &config.state_dir)?;
         vault.check_root()?;
-        for Grant { onion, uid } in &config.grants {
+        ledger.must_name(vault.audit_key()?)?;
+        for Grant { onion, uid, budget: _ } in &config.grants {
             vault.check(*onion)?;
             line(Level::Info, "onion-ready", &[("onion", &onion.redacted()), ("uid", uid)]);
         }
-        Ok(Self { config, vault, journal, stop })
+        Ok(Self { config, vault, ledger, stop })
     }
 
     /// Gives up what serving does not need.
@@ -99,11 +96,12 @@ impl Hardened {
     /// # Errors
     /// [`Failure`] if the socket cannot be had.
     pub fn listen(self) -> Result<Serving, Failure> {
-        let Started { config, vault, journal, stop } = self.0;
+        let Started { config, vault, ledger, stop } = self.0;
         let vault = VaultThread::start(vault, TOKEN_PATIENCE)
             .map_err(|error| Failure::new(Kind::Internal, format!("cannot start a thread: {error}"), ""))?;
         let policy = Policy { grants: config.grants, periods: config.periods };
-        let gate = Gate::new(policy, journal, Box::new(vault), Box::new(SystemClock));
+        let gate = Gate::new(policy, ledger, Box::new(vault), Box::new(SystemClock));
+        gate.start()?;
         let listener = Listener::bind(&config.socket, config.socket_mode, config.socket_group)?;
         line(Level::Info, "listening", &[("socket", &config.socket.display())]);
         Ok(Serving { gate: Arc::new(gate), listener, stop })

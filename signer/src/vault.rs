@@ -18,6 +18,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
+mod audit;
 mod files;
 pub mod message;
 pub(crate) mod random;
@@ -356,7 +357,7 @@ impl<T: Token> Vault<T> {
         let result = match ask {
             Ask::Certify { onion, terms } => self.certify(*onion, terms).map(Answer::Certificate),
             Ask::SelfTest { onion } => self.self_test(*onion).map(|()| Answer::Well),
-            Ask::SignHead { .. } => return Answer::Failed("no audit key".to_owned()),
+            Ask::SignHead { seq, head } => self.sign_head(*seq, *head).map(Answer::HeadSignature),
         };
         result.unwrap_or_else(|error| match error {
             VaultError::Token(TokenError::Away { why, retry_after }) => Answer::Away { why, retry_after },

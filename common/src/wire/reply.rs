@@ -60,6 +60,10 @@ rules! {
     KeyDistinct = 8, "key-distinct";
     /// The clock is behind a time that was already recorded.
     ClockForward = 9, "clock-forward";
+    /// Too many certificates were asked for this onion in a short time.
+    RateBudget = 10, "rate-budget";
+    /// The key or the onion was denied by the signer's operator.
+    DeniedKey = 11, "denied-key";
 }
 
 impl Rule {

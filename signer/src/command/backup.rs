@@ -1,6 +1,6 @@
 //! The commands `backup` and `restore`.
 
-use super::{answer, ensure_journal, open_vault};
+use super::{answer, open_vault};
 use crate::backup::store::{Backup, export, read_set};
 use crate::backup::{BackupError, BackupSet, Custodians, Plan, Polynomial, Store, WrappedKey};
 use crate::backup::{custodian, medium};
@@ -128,7 +128,6 @@ pub(super) fn restore(path: &Path, wrapped: &Path, verifier: &Path, pipe: bool) 
     if vault.knows(onion) {
         return Err(VaultError::Known(onion).into());
     }
-    ensure_journal(&config)?;
     scrub::after(|| -> Result<(), BackupError> {
         let shares = custodians.collect(&backup.set)?;
         let key = backup.set.open(&backup.wrapped, &shares)?;

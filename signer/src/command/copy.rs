@@ -1,6 +1,6 @@
 //! The command `key copy`: seals a key to a second token.
 
-use super::{answer, ensure_journal, open_vault};
+use super::{answer, open_vault};
 use crate::config::{Config, Depth, MemoryLock};
 use crate::error::{Failure, Kind};
 use crate::harden;
@@ -25,7 +25,6 @@ pub(super) fn key_copy(from: &Path, onion: OnionAddress, to: &Path) -> Result<Ex
     if second.knows(onion) {
         return Err(VaultError::Known(onion).into());
     }
-    ensure_journal(&target)?;
     first.lend(onion, |key| second.keep(key).map(drop))??;
     second.check(onion)?;
     let label = &target.token.label;

@@ -1,14 +1,17 @@
-//! The gate with a vault in memory, a clock to order, and a journal on disk.
+//! The gate with a vault in memory, a clock to order, and a ledger on disk.
 
 use super::*;
-use crate::policy::Grant;
+use crate::ledger::verify::{Checker, Report, files_in};
+use crate::ledger::{Denied, Event, Keep};
+use crate::policy::{Budget, Grant};
 use crate::token::fake::FakeToken;
 use crate::vault::Vault;
 use ed25519_dalek::{Signer, SigningKey};
 use onionkeep_common::wire::{Proof, Rule};
-use onionkeep_common::{PeriodNumber, Signature};
-use std::sync::Arc;
+use onionkeep_common::{DescSigningKey, ExpirationHours, PeriodNumber, Signature};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 /// The peer that may ask.
 pub(super) const UID: u32 = 997;
@@ -45,7 +48,7 @@ struct Moody {
 
 impl Certifier for Moody {
     fn ask(&self, ask: Ask) -> Answer {
-        let Ask::Certify { onion, mut terms } = ask else { panic!("{ask:?}") };
+        let Ask::Certify { onion, mut terms } = ask else { return self.vault.lock().unwrap().answer(&ask) };
         match *self.mood.lock().unwrap() {
             Mood::Good => {}
             Mood::Away => return Answer::Away { why: "unplugged".to_owned(), retry_after: 9 },
@@ -74,8 +77,10 @@ impl Stage {
 
     pub(super) fn for_uid(uid: u32) -> Self {
         let (dir, token) = (tempfile::tempdir().unwrap(), FakeToken::new("1"));
-        Journal::create(dir.path()).unwrap();
-        let onion = Vault::open(token.clone(), dir.path()).unwrap().generate().unwrap();
+        let mut vault = Vault::open(token.clone(), dir.path()).unwrap();
+        let key = vault.ensure_audit_key().unwrap();
+        Ledger::create(dir.path(), key, UnixTime(START)).unwrap();
+        let onion = vault.generate().unwrap();
         let clock = TestClock(Arc::new(AtomicU64::new(START)));
         let mood = Arc::new(Mutex::new(Mood::Good));
         let gate = Arc::new(gate(&dir, &token, onion, uid, &clock, &mood));
@@ -100,6 +105,22 @@ impl Stage {
         self.gate.answer(UID, &self.request(seed, ahead))
     }
 
+    /// What an auditor finds in the ledger.
+    fn audit(&self) -> Report {
+        let files = files_in(self.dir.path()).unwrap();
+        let key = Vault::open(self.token.clone(), self.dir.path()).unwrap().audit_key().unwrap();
+        Checker::new(vec![key], None, &mut |_line| {}).files(&files).unwrap()
+    }
+
+    /// How many lines of the ledger are about an event.
+    fn lines(&self, word: &str) -> usize {
+        let files = files_in(self.dir.path()).unwrap();
+        let mut count = 0;
+        let mut each = |line: &crate::ledger::Line| count += usize::from(line.event.word() == word);
+        Checker::new(Vec::new(), None, &mut each).files(&files).unwrap();
+        count
+    }
+
     fn later(&self, seconds: u64) {
         self.clock.0.fetch_add(seconds, Ordering::SeqCst);
     }
@@ -120,9 +141,10 @@ fn gate(
     mood: &Arc<Mutex<Mood>>,
 ) -> Gate {
     let vault = Mutex::new(Vault::open(token.clone(), dir.path()).unwrap());
-    let policy = Policy { grants: vec![Grant { onion, uid }], periods: PeriodRule::PUBLIC };
-    let journal = Journal::open(dir.path(), PeriodRule::PUBLIC.number_at(clock.now())).unwrap();
-    Gate::new(policy, journal, Box::new(Moody { vault, mood: Arc::clone(mood) }), Box::new(clock.clone()))
+    let policy =
+        Policy { grants: vec![Grant { onion, uid, budget: Budget::DEFAULT }], periods: PeriodRule::PUBLIC };
+    let ledger = Ledger::open(dir.path(), Keep::for_periods(&PeriodRule::PUBLIC)).unwrap();
+    Gate::new(policy, ledger, Box::new(Moody { vault, mood: Arc::clone(mood) }), Box::new(clock.clone()))
 }
 
 fn key(seed: u8) -> (SigningKey, DescSigningKey) {
@@ -243,13 +265,13 @@ fn a_wrong_certificate_never_leaves() {
 fn a_full_disk_releases_nothing_and_goes_on_when_there_is_room() {
     let stage = Stage::new();
     let _first = cert(stage.ask(10, 0));
-    stage.gate.books().journal.break_writing_for_test();
-    // The journal cannot be written anew either: a directory is in the way.
-    let obstacle = stage.dir.path().join("journal.new");
+    stage.gate.books.break_writing_for_test();
+    // The ledger cannot be written anew either: a directory is in the way.
+    let obstacle = stage.dir.path().join("ledger.new");
     std::fs::create_dir(&obstacle).unwrap();
     assert_eq!(reason(stage.ask(11, 0)), AwayReason::Storage);
     assert_eq!(reason(stage.ask(11, 0)), AwayReason::Storage);
-    let _known_key_needs_no_line = cert(stage.ask(10, 0));
+    let _stored_certificate_needs_no_line = cert(stage.ask(10, 0));
     std::fs::remove_dir(&obstacle).unwrap();
     let _room_again = cert(stage.ask(11, 0));
     let stage = stage.restarted();
@@ -268,4 +290,125 @@ fn check_and_record_are_one_step_for_many_threads() {
         threads.into_iter().map(|thread| thread.join().unwrap()).sum()
     });
     assert_eq!(granted, crate::policy::KEYS_PER_PERIOD_MAX);
+}
+
+#[test]
+fn within_its_hour_the_stored_certificate_is_given_also_after_a_restart() {
+    let stage = Stage::new();
+    let first = cert(stage.ask(10, 0));
+    let stage = stage.restarted();
+    assert_eq!(cert(stage.ask(10, 0)), first);
+    assert_eq!((stage.lines("asked"), stage.lines("issued")), (1, 1));
+    stage.later(3600);
+    assert_ne!(cert(stage.ask(10, 0)), first);
+    assert_eq!(stage.audit().certificates, 2);
+}
+
+#[test]
+fn simultaneous_requests_for_one_slot_get_one_certificate_from_one_question() {
+    let stage = Stage::new();
+    stage.token.inside.lock().unwrap().slow = Duration::from_millis(30);
+    let before = stage.token.inside.lock().unwrap().macs;
+    let certs: Vec<_> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..8).map(|_| scope.spawn(|| cert(stage.ask(10, 0)).0)).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    assert!(certs.windows(2).all(|two| two[0] == two[1]));
+    assert_eq!(stage.token.inside.lock().unwrap().macs - before, 1);
+    assert_eq!((stage.lines("asked"), stage.lines("issued")), (1, 1));
+}
+
+#[test]
+fn a_flight_that_fails_is_told_to_all_and_the_next_request_starts_anew() {
+    let stage = Stage::new();
+    stage.feel(Mood::Failed);
+    let replies: Vec<_> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..8).map(|_| scope.spawn(|| stage.ask(10, 0))).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    assert!(replies.iter().all(|reply| matches!(reply, Reply::Away { .. })), "{replies:?}");
+    stage.feel(Mood::Good);
+    let _again = cert(stage.ask(10, 0));
+    // What was asked for stays asked for: one line, however often the vault failed.
+    assert_eq!((stage.lines("asked"), stage.lines("issued")), (1, 1));
+}
+
+#[test]
+fn a_certificate_that_cannot_be_recorded_is_not_released() {
+    let stage = Stage::new();
+    let request = stage.request(10, 0);
+    let question = Question { request: &request, uid: UID, now: stage.clock.now() };
+    let Ok(Admitted::New(slot, asked)) = stage.gate.books.admit(&stage.gate.policy, &question) else {
+        panic!("not admitted");
+    };
+    let made = stage.gate.certify(&slot, question.now).ok().unwrap();
+    stage.gate.books.break_writing_for_test();
+    assert!(stage.gate.books.land(&slot, asked, question.now, Some(made)).is_err());
+    let released = cert(stage.ask(10, 0));
+    assert_ne!(released, made);
+    assert_eq!(cert(stage.restarted().ask(10, 0)), released);
+}
+
+#[test]
+fn refusals_are_recorded_without_filling_the_disk() {
+    let stage = Stage::new();
+    for _again in 0..500 {
+        assert_eq!(rule(stage.ask(10, 2)), Rule::PeriodWindow);
+    }
+    assert_eq!(stage.lines("refused"), 1);
+    stage.later(3600);
+    let _asked = cert(stage.ask(10, 0));
+    assert_eq!(stage.lines("refused"), 2);
+}
+
+#[test]
+fn a_full_disk_hinders_no_refusal() {
+    let stage = Stage::new();
+    stage.gate.books.break_writing_for_test();
+    assert_eq!(rule(stage.ask(10, 2)), Rule::PeriodWindow);
+}
+
+#[test]
+fn checkpoints_are_made_at_the_start_and_every_64_lines_and_are_good() {
+    let stage = Stage::new();
+    stage.gate.start().unwrap();
+    let today = PeriodRule::PUBLIC.number_at(stage.clock.now());
+    assert_eq!((stage.lines("start"), stage.lines("checkpoint")), (1, 1));
+    for hour in 0..40 {
+        stage.later(3600 * u64::from(hour > 0));
+        let period = PeriodRule::PUBLIC.number_at(stage.clock.now());
+        let _cert = cert(stage.ask(10 + u8::try_from(period.distance(today)).unwrap(), 0));
+    }
+    assert_eq!(stage.lines("checkpoint"), 2);
+    let report = stage.audit();
+    assert_eq!((report.checkpoints, report.certificates), (2, 40));
+    assert!(report.covered.unwrap() >= 64, "{report:?}");
+}
+
+#[test]
+fn without_a_token_serving_goes_on_and_the_checkpoint_comes_later() {
+    let stage = Stage::new();
+    stage.token.inside.lock().unwrap().away = true;
+    stage.gate.start().unwrap();
+    assert_eq!(stage.lines("checkpoint"), 0);
+    stage.token.inside.lock().unwrap().away = false;
+    stage.token.inside.lock().unwrap().wrong_signatures = true;
+    stage.gate.start().unwrap();
+    assert_eq!(stage.lines("checkpoint"), 0, "a wrong signature was recorded");
+}
+
+#[test]
+fn a_denied_key_gets_nothing_not_even_what_is_stored() {
+    let stage = Stage::new();
+    let _first = cert(stage.ask(10, 0));
+    let (dir, key) = (stage.dir.path().to_owned(), stage.request(10, 0).key);
+    let Stage { gate: old, onion, clock, mood, dir: home, token } = stage;
+    drop(old);
+    let mut ledger = Ledger::open(&dir, Keep::for_periods(&PeriodRule::PUBLIC)).unwrap();
+    ledger.append(clock.now(), Event::Deny(Denied::Key(key))).unwrap();
+    drop(ledger);
+    let gate = Arc::new(gate(&home, &token, onion, UID, &clock, &mood));
+    let stage = Stage { gate, onion, clock, mood, dir: home, token };
+    assert_eq!(rule(stage.ask(10, 0)), Rule::DeniedKey);
+    let _other_key = cert(stage.ask(11, 0));
 }

@@ -1,10 +1,10 @@
 //! Every rule accepts what it must and rejects what it must. (`well-formed` is proven at the socket.)
 
 use super::*;
+use crate::ledger::{Denied, Event, Head, Keep, Line, Slot};
 use ed25519_dalek::{Signer, SigningKey};
 use onionkeep_common::wire::Proof;
-use onionkeep_common::{DescSigningKey, IdentityKey, PeriodLength, PeriodNumber, Signature};
-use std::path::Path;
+use onionkeep_common::{DescSigningKey, ExpirationHours, IdentityKey, PeriodLength, PeriodNumber, Signature};
 
 const NOW: UnixTime = UnixTime(1_795_344_000);
 const UID: u32 = 997;
@@ -18,8 +18,8 @@ fn onion(seed: u8) -> OnionAddress {
 }
 
 fn policy() -> Policy {
-    let grants = vec![Grant { onion: onion(1), uid: UID }, Grant { onion: onion(2), uid: UID + 1 }];
-    Policy { grants, periods: PeriodRule::PUBLIC }
+    let grant = |seed, uid| Grant { onion: onion(seed), uid, budget: Budget::DEFAULT };
+    Policy { grants: vec![grant(1, UID), grant(2, UID + 1)], periods: PeriodRule::PUBLIC }
 }
 
 /// A request for onion `of`, `ahead` periods after the one before the current, with the key of `seed`.
@@ -36,25 +36,31 @@ fn signed(of: u8, period: PeriodNumber, length: u32, seed: u8) -> CertifyRequest
     CertifyRequest { onion, period, length, key, proof: Signature(proof.to_bytes()) }
 }
 
-/// A journal that has certified these requests.
-fn journal(dir: &Path, requests: &[CertifyRequest]) -> Journal {
-    Journal::create(dir).unwrap();
-    let mut journal = Journal::open(dir, PeriodNumber(0)).unwrap();
-    for request in requests {
-        let period =
-            TimePeriod { number: request.period, length: PeriodLength::new(request.length).unwrap() };
-        let onion = OnionAddress::new(request.onion);
-        journal.record(Entry { onion, period, key: request.key, time: NOW }).unwrap();
+/// A memory that has let these requests pass, each at its time.
+fn memory(requests: &[(UnixTime, CertifyRequest)]) -> Memory {
+    let mut memory = Memory::new(Keep::for_periods(&PeriodRule::PUBLIC));
+    for (seq, (time, request)) in (1..).zip(requests) {
+        let length = PeriodLength::new(request.length).unwrap();
+        let slot = Slot {
+            onion: OnionAddress::new(request.onion),
+            period: TimePeriod { number: request.period, length },
+            key: request.key,
+            expires: ExpirationHours::of_desc_signing_cert(*time),
+        };
+        memory.learn(&Line::new(Head::START, seq, *time, Event::Asked { slot, uid: UID }));
     }
-    journal
+    memory
+}
+
+/// What the policy says to a request of `UID` at `now`.
+fn check(now: UnixTime, request: &CertifyRequest, memory: &Memory) -> Result<TimePeriod, Refusal> {
+    policy().check(&Question { request, uid: UID, now }, memory)
 }
 
 /// What the policy says to a request of `UID` at `now` after `seen`.
 fn ask_at(now: UnixTime, request: &CertifyRequest, seen: &[CertifyRequest]) -> Result<TimePeriod, Rule> {
-    let dir = tempfile::tempdir().unwrap();
-    let journal = journal(dir.path(), seen);
-    let question = Question { request, uid: UID, now };
-    policy().check(&question, &journal).map_err(|refusal| refusal.rule)
+    let seen: Vec<_> = seen.iter().map(|seen| (NOW, *seen)).collect();
+    check(now, request, &memory(&seen)).map_err(|refusal| refusal.rule)
 }
 
 fn ask(request: &CertifyRequest, seen: &[CertifyRequest]) -> Result<TimePeriod, Rule> {
@@ -176,7 +182,94 @@ fn clock_forward_accepts_a_small_correction() {
 }
 
 #[test]
-fn clock_forward_rejects_a_clock_behind_the_journal() {
+fn clock_forward_rejects_a_clock_behind_the_ledger() {
     let good = request(1, 1, 10);
     assert_eq!(ask_at(NOW.minus(CLOCK_SLACK + 1), &good, &[good]), Err(Rule::ClockForward));
+}
+
+#[test]
+fn denied_key_accepts_what_was_not_denied() {
+    let mut memory = memory(&[]);
+    memory.learn(&Line::new(Head::START, 1, NOW, Event::Deny(Denied::Key(request(1, 1, 11).key))));
+    memory.learn(&Line::new(Head::START, 2, NOW, Event::Deny(Denied::Onion(onion(2)))));
+    assert!(check(NOW, &request(1, 1, 10), &memory).is_ok());
+}
+
+#[test]
+fn denied_key_rejects_a_denied_key_and_all_of_a_denied_onion_for_ever() {
+    let good = request(1, 1, 10);
+    for denied in [Denied::Key(good.key), Denied::Onion(onion(1))] {
+        // Also a key that was certified before.
+        let mut memory = memory(&[(NOW, good)]);
+        memory.learn(&Line::new(Head::START, 2, NOW, Event::Deny(denied)));
+        let refused = Refusal { rule: Rule::DeniedKey, retry_after: 0 };
+        assert_eq!(check(NOW, &good, &memory), Err(refused));
+        // Long after everything else was forgotten.
+        let later = NOW.plus(40 * 86_400);
+        let period = PeriodRule::PUBLIC.number_at(later);
+        memory.learn(&Line::new(
+            Head::START,
+            3,
+            later,
+            Event::Asked {
+                slot: Slot {
+                    onion: onion(2),
+                    period: PeriodRule::PUBLIC.at(later),
+                    key: request(2, 1, 44).key,
+                    expires: ExpirationHours::of_desc_signing_cert(later),
+                },
+                uid: UID,
+            },
+        ));
+        assert_eq!(check(later, &signed(1, period, 1440, 10), &memory), Err(refused));
+    }
+}
+
+/// As many requests of onion 1 as `count`, `apart` seconds one after the other, the last at `NOW`.
+fn busy(count: u64, apart: u64) -> Vec<(UnixTime, CertifyRequest)> {
+    let request = request(1, 1, 10);
+    (0..count).rev().map(|back| (NOW.minus(back * apart), request)).collect()
+}
+
+#[test]
+fn rate_budget_accepts_a_steady_publisher_and_what_was_asked_for_before() {
+    // Two publishers, two periods each, every hour.
+    assert!(check(NOW.plus(900), &request(1, 1, 10), &memory(&busy(96, 900))).is_ok());
+    // The same certificate again costs nothing.
+    let full = busy(30, 1);
+    assert!(check(NOW.plus(1), &request(1, 1, 10), &memory(&full[..29])).is_ok());
+    assert!(check(NOW, &request(1, 1, 10), &memory(&full)).is_ok());
+    // Another onion has its own budget.
+    let other: Vec<_> = full.iter().map(|(time, _one)| (*time, request(2, 1, 12))).collect();
+    assert!(check(NOW, &request(1, 1, 10), &memory(&other)).is_ok());
+}
+
+#[test]
+fn rate_budget_rejects_too_many_in_an_hour_and_in_a_day_and_says_when() {
+    let later = NOW.plus(1);
+    let refused = |retry_after| Err(Refusal { rule: Rule::RateBudget, retry_after });
+    // 30 within 30 seconds: the first of them leaves the hour 3570 seconds later.
+    assert_eq!(check(later, &request(1, 1, 11), &memory(&busy(30, 1))), refused(3600 - 30));
+    // 120 within a day, evenly spread: the first leaves the day.
+    let day = busy(120, 700);
+    assert_eq!(check(later, &request(1, 1, 11), &memory(&day)), refused(86_400 - 119 * 700 - 1));
+    assert!(check(NOW.plus(86_400 - 119 * 700), &request(1, 1, 11), &memory(&day)).is_ok());
+}
+
+#[test]
+fn rate_budget_has_hard_caps_and_follows_short_periods() {
+    assert_eq!((Budget::new(9), Budget::new(1001), Budget::new(0)), (None, None, None));
+    assert_eq!(Budget::new(10).map(Budget::burst), Some(KEYS_PER_PERIOD_MAX));
+    assert_eq!((Budget::DEFAULT.per_day(), Budget::DEFAULT.burst()), (120, 30));
+    let short = PeriodRule { length: PeriodLength::new(24).unwrap(), ..PeriodRule::PUBLIC };
+    assert_eq!(Budget::DEFAULT.spans(&short), [(24 * 60, 120), (60, 30)]);
+    let long = PeriodRule { length: PeriodLength::MAX, ..PeriodRule::PUBLIC };
+    assert_eq!(Budget::DEFAULT.spans(&long), [(86_400, 120), (3600, 30)]);
+}
+
+#[test]
+fn every_rule_is_met_once() {
+    let met: std::collections::BTreeSet<_> = ORDER.iter().map(|(rule, _check)| *rule).collect();
+    assert_eq!(met.len(), ORDER.len());
+    assert_eq!(met.len() + 1, Rule::ALL.len(), "well-formed alone is met elsewhere");
 }

@@ -60,7 +60,7 @@ fn work<T: Token>(mut vault: Vault<T>, questions: &Receiver<Question>) {
             continue;
         }
         let answer = vault.answer(&question.ask);
-        // The asker may have given up in the meantime; the journal has the key either way.
+        // The asker may have given up in the meantime; the ledger has the question either way.
         let _nobody_waits = question.answer.try_send(answer);
     }
 }

@@ -142,6 +142,7 @@ fn a_lost_token_is_replaced_from_shares_and_the_address_stays() {
     restore_at_the_terminal(&new, onion, (&wrapped, &verifier), &paper);
     new.write_config(Some(&name.serial), &[onion], &new.module);
     assert_eq!(holding(dir.path(), &paper), Vec::<PathBuf>::new(), "a share lies on the disk");
+    new.run(&["init"]).good();
     step("token B serves; its certificate verifies against the old address");
     serves(&new, "signer.toml", onion);
     let mut again = vec!["restore", "--wrapped", wrapped.to_str().unwrap()];
@@ -201,6 +202,7 @@ fn copied(kit: &Kit, onion: OnionAddress) {
     let itself = kit.home.join("signer.toml");
     kit.run(&["key", "copy", "--onion", &onion.to_string(), "--to", itself.to_str().unwrap()])
         .fails(2, "the same token");
+    Ran::of(kit.command_of("second.toml", &["init"]).output().unwrap()).good();
     serves(kit, "second.toml", onion);
 }
 

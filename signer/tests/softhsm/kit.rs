@@ -168,9 +168,10 @@ impl Kit {
         TokenName { label: LABEL.to_owned(), serial }
     }
 
-    /// `token init` and `key new`; the onion goes into the configuration.
+    /// `token init`, `init` and `key new`; the onion goes into the configuration.
     pub(crate) fn init_with_key(&self) -> (TokenName, OnionAddress) {
         let name = self.init();
+        self.run(&["init"]).good();
         let onion = first_word(&self.run(&["key", "new"]).good()).parse().unwrap();
         self.write_config(Some(&name.serial), &[onion], &self.module);
         (name, onion)

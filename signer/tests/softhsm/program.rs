@@ -1,9 +1,8 @@
-//! The program itself: commands, exit codes, the socket, the journal, signals.
+//! The program itself: commands, exit codes, the socket, the ledger, signals.
 
-use crate::kit::{Kit, LABEL, PIN, SO_PIN, ask, first_word, in_child, now, request};
+use crate::kit::{Kit, LABEL, PIN, SO_PIN, ask, first_word, in_child, request};
+use onionkeep_common::OnionAddress;
 use onionkeep_common::wire::{AwayReason, Reply, Rule};
-use onionkeep_common::{OnionAddress, PeriodRule};
-use onionkeep_signer::journal::{Entry, Journal};
 use rustix::process::Signal;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -104,7 +103,7 @@ fn killed(kit: Kit) {
     assert!(kit.socket().exists(), "nobody could remove it");
     let serving = kit.serve();
     assert!(matches!(serving.ask(onion, 10), Reply::Certificate(_)));
-    kit.run(&["serve"]).fails(2, "another signer is using the journal");
+    kit.run(&["serve"]).fails(2, "another signer is using the ledger");
 }
 
 #[test]
@@ -112,23 +111,25 @@ fn a_killed_signer_starts_again_and_a_second_one_does_not() {
     in_child("program::a_killed_signer_starts_again_and_a_second_one_does_not", killed);
 }
 
-fn journal(kit: Kit) {
+fn ledger(kit: Kit) {
     let (_name, onion) = kit.init_with_key();
-    let path = kit.state().join("journal");
+    let path = kit.state().join("ledger");
     let good = std::fs::read_to_string(&path).unwrap();
     std::fs::write(&path, format!("{good}nonsense\n")).unwrap();
-    kit.run(&["serve"]).fails(8, "line 2 of the journal");
+    kit.run(&["serve"]).fails(8, "line 2 of ");
     std::fs::remove_file(&path).unwrap();
     kit.run(&["serve"]).fails(8, "is missing");
-    let serving = kit.serve_with(kit.command(&["serve", "--new-journal"]));
+    kit.run(&["audit", "verify"]).fails(8, "is missing");
+    assert!(kit.run(&["init"]).good().contains("ed25519:"));
+    let serving = kit.serve();
     assert!(matches!(serving.ask(onion, 10), Reply::Certificate(_)));
     drop(serving);
-    kit.run(&["serve", "--new-journal"]).fails(2, "exists already");
+    kit.run(&["init"]).fails(3, "already");
 }
 
 #[test]
-fn a_broken_or_missing_journal_stops_the_signer() {
-    in_child("program::a_broken_or_missing_journal_stops_the_signer", journal);
+fn a_broken_or_missing_ledger_stops_the_signer() {
+    in_child("program::a_broken_or_missing_ledger_stops_the_signer", ledger);
 }
 
 fn away(kit: Kit) {
@@ -185,7 +186,7 @@ fn login_count(kit: Kit) {
     let text = std::fs::read_to_string(&calls).unwrap();
     assert!(text.contains("C_CloseSession\n") && text.contains("C_Finalize\n"), "{text}");
     // A command that ends before the token is asked does not log in at all.
-    std::fs::remove_file(kit.state().join("journal")).unwrap();
+    std::fs::remove_file(kit.state().join("ledger")).unwrap();
     kit.write_pin("00000");
     kit.run(&["serve"]).fails(8, "is missing");
 }
@@ -213,28 +214,12 @@ fn mount_tiny(path: &Path) -> bool {
     mount.is_ok_and(|ran| ran.status.success())
 }
 
-/// A journal that nearly fills its page, so that the disk is full after a few more lines.
-fn nearly_a_page(kit: &Kit) {
-    Journal::create(&kit.state()).unwrap();
-    let mut journal = Journal::open(&kit.state(), PeriodRule::PUBLIC.number_at(now())).unwrap();
-    let other = onionkeep_core::ExpandedKey::from_seed(&[8; 32]).unwrap();
-    let onion = OnionAddress::new(*other.public());
-    let path = kit.state().join("journal");
-    for seed in 100..=u8::MAX {
-        if path.metadata().unwrap().len() > 4096 - 400 {
-            return;
-        }
-        let period = PeriodRule::PUBLIC.at(now());
-        journal.record(Entry { onion, period, key: request(onion, seed, 0).key, time: now() }).unwrap();
-    }
-    panic!("the journal does not grow");
-}
-
 fn on_a_full_disk(kit: &Kit, onion: OnionAddress) {
-    nearly_a_page(kit);
+    kit.run(&["init"]).good();
     let serving = kit.serve();
     let filler = kit.state().join("filler");
     let _until_full = std::fs::write(&filler, vec![0; 64 * 1024]);
+    // What is left of the ledger's last page has no room for all of their lines.
     let replies: Vec<_> = (10..18).map(|seed| serving.ask(onion, seed)).collect();
     let stored = |reply: &Reply| matches!(reply, Reply::Certificate(_));
     let full = |reply: &Reply| matches!(reply, Reply::Away { reason: AwayReason::Storage, .. });
@@ -243,9 +228,9 @@ fn on_a_full_disk(kit: &Kit, onion: OnionAddress) {
     std::fs::remove_file(&filler).unwrap();
     assert!(stored(&serving.ask(onion, 17)), "{}", kit.log());
     drop(serving);
-    let journal = Journal::open(&kit.state(), PeriodRule::PUBLIC.number_at(now())).unwrap();
-    let known = journal.entries().iter().filter(|entry| entry.onion == onion).count();
-    assert_eq!(known, replies.iter().filter(|reply| stored(reply)).count() + 1);
+    let report = kit.run(&["audit", "verify", "--json"]).good();
+    let certificates = replies.iter().filter(|reply| stored(reply)).count() + 1;
+    assert!(report.contains(&format!("\"certificates\":{certificates},")), "{report}");
 }
 
 #[test]

@@ -40,6 +40,7 @@ fn contains(haystack: &[u8], needle: &[u8]) -> bool {
 /// A signer that serves the imported key of the known seed.
 fn serving(kit: &Kit) -> (Serving, OnionAddress) {
     let name = kit.init();
+    kit.run(&["init"]).good();
     let expanded = [secrets()[0].1.clone(), secrets()[1].1.clone()].concat();
     let file = kit.home.join("secret-key");
     std::fs::write(&file, [b"== ed25519v1-secret: type0 ==\0\0\0".as_slice(), &expanded].concat()).unwrap();

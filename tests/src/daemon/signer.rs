@@ -188,11 +188,15 @@ impl Signer {
         Ran::of(self.command(arguments))
     }
 
-    /// `token init`, and the printed serial goes into the configuration.
+    /// `token init`, and the printed serial goes into the configuration; `init`, unless there is a ledger already.
     pub fn init_token(&mut self) -> Result<()> {
         let serial = self.run(&["token", "init"])?.word("serial", |word| word.len() >= 8 && is_hex(word))?;
         self.serial = Some(serial);
-        self.write_config()
+        self.write_config()?;
+        if !self.dir.join("state/ledger").exists() {
+            self.run(&["init"])?.word("audit key", |word| word.contains(':'))?;
+        }
+        Ok(())
     }
 
     /// `key new`: the address of a new frontend identity.

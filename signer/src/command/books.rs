@@ -1,0 +1,80 @@
+//! `init` and `deny`: the commands that write into the ledger by hand. The signer must not be serving meanwhile.
+
+use super::{answer, open_vault};
+use crate::clock::{Clock, SystemClock};
+use crate::config::{Config, Depth};
+use crate::error::{Failure, Kind};
+use crate::ledger::{Denied, Event, Keep, Ledger};
+use crate::log::{Level, line};
+use crate::token::pkcs11::Access;
+use data_encoding::HEXLOWER_PERMISSIVE;
+use onionkeep_common::{DescSigningKey, OnionAddress};
+use std::path::Path;
+use std::process::ExitCode;
+
+/// `init`: the audit key on the token and the ledger that names it; `rekey` names a new token's key in an old ledger.
+pub(super) fn init(path: &Path, rekey: bool) -> Result<ExitCode, Failure> {
+    let config = Config::load(path, Depth::Text)?;
+    // Before the token is touched: what cannot be made shall change nothing.
+    let old = if rekey { Some(open(&config)?) } else { absent(&config)? };
+    let key = open_vault(&config, Access::Write)?.ensure_audit_key()?;
+    let head = match old {
+        None => Ledger::create(&config.state_dir, key, SystemClock.now())?,
+        Some(old) if old.key() == key => old.head().1,
+        Some(mut old) => {
+            old.append(SystemClock.now(), Event::Rekey { key })?;
+            old.head().1
+        }
+    };
+    line(Level::Info, "ledger-ready", &[("state-dir", &config.state_dir.display()), ("audit-key", &key)]);
+    answer(&format!(
+        "The ledger is ready. Its audit key, for whoever is to check it (keep it elsewhere too):\n\n{key}\n\n\
+         Its last hash: {head}\n"
+    ))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Makes sure that there is no ledger.
+fn absent(config: &Config) -> Result<Option<Ledger>, Failure> {
+    if Ledger::exists(&config.state_dir) {
+        let text = format!("there is a ledger in {} already", config.state_dir.display());
+        let hint = "nothing needs to be done; init --new-audit-key goes on with another token";
+        return Err(Failure::new(Kind::Refused, text, hint));
+    }
+    Ok(None)
+}
+
+/// Opens the ledger.
+pub(super) fn open(config: &Config) -> Result<Ledger, Failure> {
+    Ok(Ledger::open(&config.state_dir, Keep::for_periods(&config.periods))?)
+}
+
+/// `deny`: from the next start on, no certificate for this key, or for anything of this onion.
+pub(super) fn deny(path: &Path, key: Option<&str>, onion: Option<OnionAddress>) -> Result<ExitCode, Failure> {
+    let config = Config::load(path, Depth::Text)?;
+    let denied = match (key, onion) {
+        (Some(key), None) => Denied::Key(desc_key(key)?),
+        (None, Some(onion)) => Denied::Onion(onion),
+        (Some(_), Some(_)) | (None, None) => {
+            return Err(Failure::new(Kind::Usage, "wanted is either --key or --onion", ""));
+        }
+    };
+    let mut ledger = open(&config)?;
+    if ledger.memory().is_denied(&denied) {
+        answer("denied already\n")?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let seq = ledger.append(SystemClock.now(), Event::Deny(denied))?;
+    answer(&format!("denied for ever, by line {seq} of the ledger\n"))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A key from its hex.
+fn desc_key(hex: &str) -> Result<DescSigningKey, Failure> {
+    let octets = HEXLOWER_PERMISSIVE.decode(hex.as_bytes()).ok();
+    let octets = octets.and_then(|octets| <[u8; 32]>::try_from(octets).ok());
+    let key = octets.and_then(|octets| DescSigningKey::from_bytes(octets).ok());
+    key.ok_or_else(|| {
+        Failure::new(Kind::Usage, "--key: wanted are the 64 hex digits of an ed25519 public key", "")
+    })
+}

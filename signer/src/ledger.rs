@@ -1,0 +1,328 @@
+//! The record of every decision, `ledger` in the state directory; together with `ledger/` the only place that writes it.
+//!
+//! Append-only text, one line a decision, each line with a hash over itself and the line before, fsynced before anything
+//! is answered. A file that does not exist is an error: only `onionkeep-signer init` makes it, so that a lost ledger
+//! is noticed. To the octet: `docs/LEDGER.md`.
+
+use crate::audit_key::{AuditKey, AuditKeyError, AuditSignature};
+use crate::error::Explain as _;
+use crate::state;
+use onionkeep_common::UnixTime;
+use rustix::fs::{FlockOperation, flock};
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+pub mod chain;
+pub mod error;
+pub mod event;
+pub mod line;
+pub mod memory;
+pub mod refusals;
+pub mod segments;
+pub mod verify;
+
+pub use error::LedgerError;
+pub use event::{Denied, Event, Slot};
+pub use line::{Head, Line};
+pub use memory::{Keep, Memory};
+
+use chain::Chain;
+use segments::FILE;
+
+/// The file that is locked while a signer uses the ledger.
+const LOCK: &str = "lock";
+/// A file that has grown to this many octets is followed by the next one.
+const SEGMENT_MAX: u64 = 4 << 20;
+/// Lines after which a checkpoint is due.
+const CHECKPOINT_EVERY: u64 = 64;
+
+/// The open ledger: the file ready for the next line, the last days in memory.
+#[derive(Debug)]
+pub struct Ledger {
+    /// The state directory.
+    dir: PathBuf,
+    /// The open file, at its end.
+    file: File,
+    /// Octets of whole lines in the file.
+    len: u64,
+    /// At which length the next file is begun.
+    segment_max: u64,
+    /// The number of the file.
+    segment: u64,
+    /// Set after a failed write that may have left something behind: the file is written anew before the next line.
+    doubtful: bool,
+    /// The last line's number.
+    seq: u64,
+    /// The last line's hash.
+    head: Head,
+    /// The audit key.
+    key: AuditKey,
+    /// Lines that no checkpoint covers.
+    uncovered: u64,
+    /// Octets of an unfinished line that opening cut off.
+    cut: u64,
+    /// What it says.
+    memory: Memory,
+    /// Locked for as long as this lives.
+    _lock: File,
+}
+
+impl Ledger {
+    /// Makes a ledger that says who signs its checkpoints.
+    ///
+    /// # Errors
+    /// [`LedgerError::Exists`] if there is one, [`LedgerError::Io`] if it cannot be written.
+    pub fn create(state_dir: &Path, key: AuditKey, now: UnixTime) -> Result<Head, LedgerError> {
+        let path = state_dir.join(FILE);
+        let _lock = lock(state_dir)?;
+        if Self::exists(state_dir) {
+            return Err(LedgerError::Exists(path));
+        }
+        let line = Line::new(Head::START, 1, now, Event::Init { key });
+        state::replace(state_dir, FILE, line.to_text().as_bytes()).map_err(failed(&path, "created"))?;
+        Ok(line.head)
+    }
+
+    /// Whether there is a ledger, good or not.
+    #[must_use]
+    pub fn exists(state_dir: &Path) -> bool {
+        state_dir.join(FILE).exists()
+    }
+
+    /// Locks and reads the ledger as far back as `keep` says, and cuts off a last line that a crash left unfinished.
+    ///
+    /// Such a line was never answered for: the answer waits for the fsync of the whole line.
+    ///
+    /// # Errors
+    /// [`LedgerError`] if it is missing, in use, unreadable, or has a broken line.
+    pub fn open(state_dir: &Path, keep: Keep) -> Result<Self, LedgerError> {
+        let path = state_dir.join(FILE);
+        if !Self::exists(state_dir) {
+            return Err(LedgerError::Missing(path));
+        }
+        let lock = lock(state_dir)?;
+        let (mut chain, mut memory, mut uncovered) = (Chain::default(), Memory::new(keep), 0_u64);
+        let read = segments::replay(state_dir, keep, &mut chain, |line| {
+            let covered = matches!(line.event, Event::Checkpoint { .. });
+            uncovered = if covered { 0 } else { uncovered.saturating_add(1) };
+            memory.learn(line);
+        })?;
+        let file =
+            OpenOptions::new().append(true).open(&path).map_err(failed(&path, "opened for writing"))?;
+        if read.torn > 0 {
+            file.set_len(read.whole).and_then(|()| file.sync_all()).map_err(failed(&path, "cut"))?;
+        }
+        let key = chain.key().ok_or_else(|| LedgerError::Missing(path.clone()))?;
+        Ok(Self {
+            dir: state_dir.to_owned(),
+            file,
+            len: read.whole,
+            segment_max: SEGMENT_MAX,
+            segment: read.segment,
+            doubtful: false,
+            seq: chain.last(),
+            head: chain.head(),
+            key,
+            uncovered,
+            cut: read.torn,
+            memory,
+            _lock: lock,
+        })
+    }
+
+    /// What it says about the last days.
+    #[must_use]
+    pub const fn memory(&self) -> &Memory {
+        &self.memory
+    }
+
+    /// The key by which checkpoints are signed.
+    #[must_use]
+    pub const fn key(&self) -> AuditKey {
+        self.key
+    }
+
+    /// Number and hash of the last line.
+    #[must_use]
+    pub const fn head(&self) -> (u64, Head) {
+        (self.seq, self.head)
+    }
+
+    /// Octets of an unfinished line that opening cut off.
+    #[must_use]
+    pub const fn cut(&self) -> u64 {
+        self.cut
+    }
+
+    /// Whether a checkpoint is due.
+    #[must_use]
+    pub const fn wants_checkpoint(&self) -> bool {
+        self.uncovered >= CHECKPOINT_EVERY
+    }
+
+    /// Records an event durably, and gives its line's number.
+    ///
+    /// # Errors
+    /// [`LedgerError::Io`] if the line is not on the disk: then nothing may be answered. The next call tries to mend
+    /// the file first, so that the ledger goes on by itself when the disk does.
+    pub fn append(&mut self, now: UnixTime, event: Event) -> Result<u64, LedgerError> {
+        if self.doubtful {
+            self.mend()?;
+        }
+        if self.len > self.segment_max {
+            self.rotate(now)?;
+        }
+        let line = Line::new(self.head, self.seq.saturating_add(1), now, event);
+        self.write(&line).map_err(failed(&self.dir.join(FILE), "written"))?;
+        self.went_on(&line);
+        Ok(line.seq)
+    }
+
+    /// Whether the token's audit key is the one that this ledger names.
+    ///
+    /// # Errors
+    /// [`LedgerError::OtherKey`] if it is another.
+    pub fn must_name(&self, key: AuditKey) -> Result<(), LedgerError> {
+        if self.key == key {
+            return Ok(());
+        }
+        Err(LedgerError::OtherKey { named: self.key.to_string(), found: key.to_string() })
+    }
+
+    /// Records a checkpoint, if its signature is by the audit key.
+    ///
+    /// # Errors
+    /// Why it is not recorded.
+    pub fn checkpoint(
+        &mut self,
+        now: UnixTime,
+        seq: u64,
+        head: Head,
+        signature: AuditSignature,
+    ) -> Result<(), String> {
+        match self.key.verify(event::checkpoint_text(seq, head).as_bytes(), &signature) {
+            // A program without P-256 records what it cannot check; an auditor checks it.
+            Ok(()) | Err(AuditKeyError::NoP256) => {}
+            Err(why) => return Err(why.to_string()),
+        }
+        let recorded = self.append(now, Event::Checkpoint { seq, head, signature });
+        recorded.map(drop).map_err(|error| error.in_full())
+    }
+
+    /// Notes a line that is on the disk.
+    fn went_on(&mut self, line: &Line) {
+        let covered = matches!(line.event, Event::Checkpoint { .. });
+        self.uncovered = if covered { 0 } else { self.uncovered.saturating_add(1) };
+        (self.seq, self.head) = (line.seq, line.head);
+        if let Event::Rekey { key } = line.event {
+            self.key = key;
+        }
+        self.memory.learn(line);
+    }
+
+    /// Appends a line and waits for the disk; on failure the file is cut back to its last whole line.
+    fn write(&mut self, line: &Line) -> io::Result<()> {
+        let text = line.to_text();
+        let written = self.file.write_all(text.as_bytes()).and_then(|()| self.file.sync_data());
+        if let Err(error) = written {
+            // After a failed fsync nobody knows what is on the disk, even if cutting back seems to work.
+            let cut = self.file.set_len(self.len).and_then(|()| self.file.sync_data());
+            self.doubtful = cut.is_err() || error.kind() != io::ErrorKind::StorageFull;
+            return Err(error);
+        }
+        self.len = self.len.saturating_add(octets(&text));
+        Ok(())
+    }
+
+    /// Brings file and memory together again after a failure that left the file in doubt.
+    fn mend(&mut self) -> Result<(), LedgerError> {
+        let path = self.dir.join(FILE);
+        let (segment, _time) = segments::first_line(&path)?;
+        if segment > self.segment {
+            // The change to the next file was made, but not seen to be made.
+            let mut chain = Chain::after(self.seq, self.head, self.key);
+            let found = segments::adopt(&path, segment, &mut chain)?;
+            (self.segment, self.len, self.seq, self.head) =
+                (segment, found.whole, chain.last(), chain.head());
+            state::sync_directory(&self.dir).map_err(failed(&path, "made to last"))?;
+        } else {
+            let good = segments::good_part(&path, self.segment, self.len, self.head)?;
+            state::replace(&self.dir, FILE, &good).map_err(failed(&path, "written anew"))?;
+        }
+        self.file = open_to_append(&path).map_err(failed(&path, "opened for writing"))?;
+        self.doubtful = false;
+        Ok(())
+    }
+
+    /// Begins the next file: the old one keeps its lines under another name, the new one repeats what is denied.
+    ///
+    /// There is a `ledger` at every moment: the old file gets its second name before the new one takes the first.
+    fn rotate(&mut self, now: UnixTime) -> Result<(), LedgerError> {
+        let path = self.dir.join(FILE);
+        let segment = self.segment.saturating_add(1);
+        let first = Event::Rotate { segment, head: self.head, key: self.key };
+        let mut lines = vec![Line::new(self.head, self.seq.saturating_add(1), now, first)];
+        for denied in self.memory.denied() {
+            let Some(before) = lines.last() else { break };
+            lines.push(Line::new(before.head, before.seq.saturating_add(1), now, Event::Deny(denied)));
+        }
+        let text: String = lines.iter().map(Line::to_text).collect();
+        let old = segments::path(&self.dir, self.segment);
+        // Until all of it is done, `mend` finds out how far it went.
+        self.doubtful = true;
+        let renamed = segments::link_anew(&path, &old)
+            .and_then(|()| state::replace(&self.dir, FILE, text.as_bytes()))
+            .and_then(|()| open_to_append(&path));
+        self.file = renamed.map_err(failed(&path, "followed by the next file"))?;
+        self.doubtful = false;
+        self.segment = segment;
+        self.len = octets(&text);
+        lines.iter().for_each(|line| self.went_on(line));
+        Ok(())
+    }
+
+    /// Makes every write fail, as a full disk does, until the file is opened anew.
+    #[cfg(test)]
+    pub(crate) fn break_writing_for_test(&mut self) {
+        self.file = OpenOptions::new().write(true).open("/dev/full").unwrap();
+    }
+
+    /// Begins a new file after fewer octets.
+    #[cfg(test)]
+    pub(crate) fn rotate_after_for_test(&mut self, octets: u64) {
+        self.segment_max = octets;
+    }
+}
+
+/// The length of a text, as files count it.
+fn octets(text: &str) -> u64 {
+    u64::try_from(text.len()).unwrap_or(u64::MAX)
+}
+
+/// Opens a file at its end.
+fn open_to_append(path: &Path) -> io::Result<File> {
+    OpenOptions::new().append(true).open(path)
+}
+
+/// Turns what the system says into an error about a file.
+fn failed(path: &Path, what: &'static str) -> impl Fn(io::Error) -> LedgerError {
+    let path = path.to_owned();
+    move |source| LedgerError::Io { path: path.clone(), what, source }
+}
+
+/// Locks the state directory for this process.
+fn lock(state_dir: &Path) -> Result<File, LedgerError> {
+    let path = state_dir.join(LOCK);
+    let fail = failed(&path, "locked");
+    let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(&fail)?;
+    state::give_to_owner(state_dir, &file).map_err(&fail)?;
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(file),
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(LedgerError::InUse(state_dir.join(FILE))),
+        Err(error) => Err(fail(error.into())),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,197 @@
+//! The ledger's files: `ledger` and, before it, `ledger.00001` and so on; the only place that reads them.
+
+use super::chain::{Chain, Flaw};
+use super::error::LedgerError;
+use super::line::{Head, LINE_MAX, Line};
+use super::memory::Keep;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+
+/// The newest file's name in the state directory.
+pub const FILE: &str = "ledger";
+
+/// The name of a file that is not the newest any more.
+#[must_use]
+pub fn path(dir: &Path, segment: u64) -> PathBuf {
+    dir.join(format!("{FILE}.{segment:05}"))
+}
+
+/// What was found in the newest file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    /// Its number.
+    pub segment: u64,
+    /// Octets of its whole lines.
+    pub whole: u64,
+    /// Octets after its last line end.
+    pub torn: u64,
+}
+
+/// Reads the newest file and those before it as far back as `keep` says, oldest first; each line is judged, then given.
+pub(super) fn replay(
+    dir: &Path,
+    keep: Keep,
+    chain: &mut Chain,
+    mut each: impl FnMut(&Line),
+) -> Result<Found, LedgerError> {
+    let newest = dir.join(FILE);
+    let (segment, mut time) = first_line(&newest)?;
+    let oldest_wanted = last_time(&newest)?.unwrap_or(time).saturating_sub(keep.0);
+    let mut from = segment;
+    while from > 1 && time >= oldest_wanted {
+        from = from.saturating_sub(1);
+        time = first_line(&path(dir, from))?.1;
+    }
+    for old in from..segment {
+        let found = walk(&path(dir, old), old, chain, |line, _number| {
+            each(line);
+            Ok(())
+        })?;
+        refuse_torn(&path(dir, old), &found)?;
+    }
+    walk(&newest, segment, chain, |line, _number| {
+        each(line);
+        Ok(())
+    })
+}
+
+/// Number and time of a file's first line.
+pub(super) fn first_line(path: &Path) -> Result<(u64, u64), LedgerError> {
+    let mut octets = Vec::new();
+    let mut start = BufReader::new(open(path)?.take(limit()));
+    start.read_until(b'\n', &mut octets).map_err(|source| io_error(path, source))?;
+    let broken = |flaw| LedgerError::Broken { path: path.to_owned(), line: 1, flaw };
+    let text = octets.strip_suffix(b"\n").and_then(|line| str::from_utf8(line).ok());
+    let line = Line::parse(text.ok_or_else(|| broken(Flaw::First))?);
+    let line = line.map_err(|why| broken(Flaw::Words(why)))?;
+    let segment = line.segment().ok_or_else(|| broken(Flaw::First))?;
+    Ok((segment, line.time.0))
+}
+
+/// How much of a file one line may be.
+fn limit() -> u64 {
+    u64::try_from(LINE_MAX).unwrap_or(u64::MAX)
+}
+
+/// Walks over the lines of one file; each is judged by `chain`, then given with its number in the file.
+///
+/// # Errors
+/// [`LedgerError::Broken`] at the first flaw, [`LedgerError::Io`] if the file cannot be read.
+pub fn walk(
+    path: &Path,
+    segment: u64,
+    chain: &mut Chain,
+    each: impl FnMut(&Line, usize) -> Result<(), Flaw>,
+) -> Result<Found, LedgerError> {
+    chain.enter(segment);
+    lines(&mut BufReader::new(open(path)?), path, segment, chain, each)
+}
+
+/// Walks over the lines of one file's content.
+///
+/// # Errors
+/// As [`walk`].
+pub fn lines(
+    reader: &mut impl BufRead,
+    path: &Path,
+    segment: u64,
+    chain: &mut Chain,
+    mut each: impl FnMut(&Line, usize) -> Result<(), Flaw>,
+) -> Result<Found, LedgerError> {
+    let mut found = Found { segment, ..Found::default() };
+    let mut octets = Vec::with_capacity(LINE_MAX);
+    for number in 1_usize.. {
+        let broken = |flaw| LedgerError::Broken { path: path.to_owned(), line: number, flaw };
+        octets.clear();
+        reader
+            .by_ref()
+            .take(limit())
+            .read_until(b'\n', &mut octets)
+            .map_err(|source| io_error(path, source))?;
+        let len = u64::try_from(octets.len()).unwrap_or(u64::MAX);
+        let Some(line) = octets.strip_suffix(b"\n") else {
+            if octets.len() >= LINE_MAX {
+                return Err(broken(Flaw::Words("it is too long")));
+            }
+            found.torn = len;
+            if number == 1 {
+                return Err(broken(Flaw::First));
+            }
+            break;
+        };
+        let text = str::from_utf8(line).map_err(|_octets| broken(Flaw::Words("it is not text")))?;
+        let line = chain.take(text, number == 1).map_err(broken)?;
+        each(&line, number).map_err(broken)?;
+        found.whole = found.whole.saturating_add(len);
+    }
+    Ok(found)
+}
+
+/// Refuses a file with an unfinished last line where there must be none.
+///
+/// # Errors
+/// [`LedgerError::Broken`] if it has one.
+pub fn refuse_torn(path: &Path, found: &Found) -> Result<(), LedgerError> {
+    if found.torn == 0 {
+        return Ok(());
+    }
+    let whole = std::fs::read(path).map_err(|source| io_error(path, source))?;
+    let line = whole.iter().filter(|octet| **octet == b'\n').count().saturating_add(1);
+    Err(LedgerError::Broken {
+        path: path.to_owned(),
+        line,
+        flaw: Flaw::Words("it has no line end: it was cut, by a crash or by hand"),
+    })
+}
+
+/// The time of a file's last whole line; `None` if it cannot be read (who reads all of it says why).
+fn last_time(path: &Path) -> Result<Option<u64>, LedgerError> {
+    let octets = std::fs::read(path).map_err(|source| io_error(path, source))?;
+    let last = octets.split(|octet| *octet == b'\n').rev().nth(1).unwrap_or_default();
+    let line = str::from_utf8(last).ok().and_then(|text| Line::parse(text).ok());
+    Ok(line.map(|line| line.time.0))
+}
+
+/// The first `len` octets of a file whose last line must have the hash `head`.
+pub(super) fn good_part(path: &Path, segment: u64, len: u64, head: Head) -> Result<Vec<u8>, LedgerError> {
+    let mut octets = Vec::new();
+    open(path)?.take(len).read_to_end(&mut octets).map_err(|source| io_error(path, source))?;
+    let mut chain = Chain::default();
+    chain.enter(segment);
+    let found = lines(&mut octets.as_slice(), path, segment, &mut chain, |_line, _number| Ok(()))?;
+    if found.whole == len && chain.head() == head {
+        return Ok(octets);
+    }
+    Err(io_error(path, io::Error::other("it has lost lines that were on the disk")))
+}
+
+/// Walks over a file that an interrupted change of files has left as the newest, after the lines that `chain` has taken.
+pub(super) fn adopt(path: &Path, segment: u64, chain: &mut Chain) -> Result<Found, LedgerError> {
+    let found = walk(path, segment, chain, |_line, _number| Ok(()))?;
+    refuse_torn(path, &found)?;
+    Ok(found)
+}
+
+/// Gives a file a second name; one that an interrupted try left behind goes first.
+pub(super) fn link_anew(from: &Path, to: &Path) -> io::Result<()> {
+    match std::fs::remove_file(to) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    std::fs::hard_link(from, to)
+}
+
+/// Opens a file of the ledger.
+fn open(path: &Path) -> Result<File, LedgerError> {
+    File::open(path).map_err(|source| io_error(path, source))
+}
+
+/// A failed read.
+fn io_error(path: &Path, source: io::Error) -> LedgerError {
+    if source.kind() == io::ErrorKind::NotFound {
+        return LedgerError::Missing(path.to_owned());
+    }
+    LedgerError::Io { path: path.to_owned(), what: "read", source }
+}
