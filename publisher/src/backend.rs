@@ -86,6 +86,10 @@ pub struct Backend {
     pub name: String,
     /// Its address.
     pub address: OnionAddress,
+    /// Its share of new clients is its weight against the sum of all; at least 1.
+    pub weight: u32,
+    /// Whether it is to get no new clients while others are up.
+    pub draining: bool,
     /// The last good descriptor.
     seen: Option<Seen>,
     /// When an HSDir last gave a good descriptor, new or not.
@@ -103,10 +107,12 @@ pub struct Backend {
 impl Backend {
     /// A backend of which nothing is known.
     #[must_use]
-    pub const fn new(name: String, address: OnionAddress) -> Self {
+    pub const fn new(name: String, address: OnionAddress, weight: u32) -> Self {
         Self {
             name,
             address,
+            weight,
+            draining: false,
             seen: None,
             last_good: None,
             misses: 0,
@@ -208,6 +214,13 @@ impl Backend {
         } else {
             Health::Up
         }
+    }
+
+    /// The word for status and log: `draining` if it is up and draining, else the health's.
+    #[must_use]
+    pub fn state(&self) -> &'static str {
+        let health = self.health();
+        if self.draining && health == Health::Up { "draining" } else { health.name() }
     }
 
     /// What a fetch that found a descriptor means for the next one.

@@ -1,6 +1,7 @@
 //! `publisher.toml`: what its words mean. The only place that reads it.
 
 use crate::descriptor::MAX_INTRO_POINTS;
+use crate::merge::Mode;
 use crate::probe::SocksAddr;
 use crate::tor::{ControlAddr, Password, TorConfig};
 use onionkeep_common::OnionAddress;
@@ -12,17 +13,35 @@ use zeroize::{Zeroize, Zeroizing};
 
 /// A password file has at most so many octets.
 const PASSWORD_MAX: usize = 1024;
-/// Backends of one service; more than 20 cannot all be listed.
-const BACKENDS_MAX: usize = 100;
+/// Backends of one service.
+const BACKENDS_MAX: usize = 3000;
+/// The highest weight of a backend.
+const WEIGHT_MAX: u64 = 1000;
+/// How many points are listed in ordinary mode without `intro_points`: what a C tor service has by default.
+///
+/// Spec: C tor, `NUM_INTRO_POINTS_DEFAULT`.
+const ORDINARY_POINTS: u64 = 3;
+/// Most points in ordinary mode: more make the descriptor longer than most services' are.
+const ORDINARY_MOST: u64 = 8;
 /// Keys of the top level.
 const TOP: &[&str] = &["state_dir", "status_socket", "tor", "service"];
 /// Keys of `[tor]`.
 const TOR: &[&str] = &["control", "password", "allow_plain_cookie", "socks"];
 /// Keys of `[[service]]`.
-const SERVICE: &[&str] =
-    &["address", "signer", "max_intro_points", "probe_port", "probe_interval_seconds", "backend"];
+const SERVICE: &[&str] = &[
+    "address",
+    "signer",
+    "mode",
+    "intro_points",
+    OLD_POINTS,
+    "probe_port",
+    "probe_interval_seconds",
+    "backend",
+];
+/// A key of the first release that `mode` and `intro_points` replace.
+const OLD_POINTS: &str = "max_intro_points";
 /// Keys of `[[service.backend]]`.
-const BACKEND: &[&str] = &["name", "address"];
+const BACKEND: &[&str] = &["name", "address", "weight"];
 
 /// Why the configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -83,6 +102,8 @@ pub struct BackendConfig {
     pub name: String,
     /// Its address.
     pub address: OnionAddress,
+    /// Its share of new clients is its weight against the sum of all.
+    pub weight: u32,
 }
 
 /// One frontend.
@@ -92,8 +113,8 @@ pub struct ServiceConfig {
     pub address: OnionAddress,
     /// The signer's socket.
     pub signer: PathBuf,
-    /// How many introduction points are listed at most.
-    pub max_intro_points: usize,
+    /// How many introduction points are listed, and whether all HSDirs get the same.
+    pub mode: Mode,
     /// How its backends are probed, if they are.
     pub probing: Option<Probing>,
     /// Its backends.
@@ -229,8 +250,7 @@ fn services(top: &Section<'_, '_>, socks: bool) -> Option<Vec<ServiceConfig>> {
 fn service(section: &Section<'_, '_>, socks: bool, frontends: &[OnionAddress]) -> Option<ServiceConfig> {
     let address = section.required_parsed("address");
     let signer = absolute(section, "signer");
-    let most = u64::try_from(MAX_INTRO_POINTS).unwrap_or_default();
-    let max = section.number("max_intro_points", 1..=most).unwrap_or(most);
+    let mode = mode(section);
     let port = section.number("probe_port", 1..=65_535);
     let interval = section.number("probe_interval_seconds", 1..=86_400);
     if port.is_some() && !socks {
@@ -245,10 +265,36 @@ fn service(section: &Section<'_, '_>, socks: bool, frontends: &[OnionAddress]) -
     Some(ServiceConfig {
         address: address?,
         signer: signer?,
-        max_intro_points: usize::try_from(max).unwrap_or(MAX_INTRO_POINTS),
+        mode: mode?,
         probing: probing.map(|port| Probing { port, interval: interval.unwrap_or(60) }),
         backends: backends?,
     })
+}
+
+/// Reads `mode` and `intro_points`.
+fn mode(section: &Section<'_, '_>) -> Option<Mode> {
+    if section.has(OLD_POINTS) {
+        section.report(
+            OLD_POINTS,
+            "max_intro_points: replaced by mode and intro_points; for up to 20 points write mode = \"wide\"",
+        );
+    }
+    let most = u64::try_from(MAX_INTRO_POINTS).unwrap_or_default();
+    let points = |range: std::ops::RangeInclusive<u64>, usual: u64| {
+        let points = section.number("intro_points", range).unwrap_or(usual);
+        usize::try_from(points).unwrap_or(MAX_INTRO_POINTS)
+    };
+    match section.text("mode") {
+        None | Some("ordinary") => {
+            Some(Mode::Ordinary { points: points(ORDINARY_POINTS..=ORDINARY_MOST, ORDINARY_POINTS) })
+        }
+        Some("wide") => Some(Mode::Wide { points: points(1..=most, most) }),
+        Some("distinct") => Some(Mode::Distinct { points: points(1..=most, most) }),
+        Some(_other) => {
+            section.report("mode", "mode: wanted is \"ordinary\", \"wide\" or \"distinct\"");
+            None
+        }
+    }
 }
 
 /// Reads all `[[service.backend]]` of a service.
@@ -273,7 +319,10 @@ fn backends(service: &Section<'_, '_>, frontends: &[OnionAddress]) -> Option<Vec
         if address.is_some_and(|address| frontends.contains(&address)) {
             section.report("address", "address: this is a frontend, which cannot be a backend");
         }
-        read.push(name.zip(address).map(|(name, address)| BackendConfig { name: name.to_owned(), address }));
+        let weight = section.number("weight", 1..=WEIGHT_MAX);
+        let weight = weight.and_then(|weight| u32::try_from(weight).ok()).unwrap_or(1);
+        let backend = |(name, address): (&str, _)| BackendConfig { name: name.to_owned(), address, weight };
+        read.push(name.zip(address).map(backend));
     }
     read.into_iter().collect()
 }

@@ -3,6 +3,7 @@
 mod act;
 mod answer;
 mod frontend;
+mod listing;
 mod network;
 mod period;
 mod report;
@@ -239,6 +240,9 @@ impl Reactor<'_> {
             }
         }
         self.feed_all(&Event::Tick);
+        for index in 0..self.frontends.len() {
+            self.with(index, Frontend::turn);
+        }
     }
 
     /// Starts a try to connect, after a wait that grows with failures.

@@ -100,8 +100,10 @@ pub enum Event {
     TorDown,
     /// A consensus was read.
     Network(Box<Plan>),
-    /// What would be listed now; `None` before any backend is known.
-    Points(Option<Digest>),
+    /// What a descriptor would list now; `None` before any backend is known.
+    Points(TimePeriod, Option<Digest>),
+    /// What the upload that has just been asked for lists, if that was chosen anew for it.
+    Listed(TimePeriod, Digest),
     /// The signer gave a certificate.
     Certified(TimePeriod, ExpirationHours),
     /// A certificate from an earlier run is still good.
@@ -192,8 +194,6 @@ pub struct Machine {
     tor_up: bool,
     /// The plan in force.
     plan: Option<Plan>,
-    /// What would be listed.
-    points: Option<Digest>,
     /// The last time that was seen.
     last_now: UnixTime,
 }
@@ -204,7 +204,7 @@ impl Machine {
     pub fn new(now: UnixTime, backends: usize, probe_every: Option<u64>) -> Self {
         let clock = BackendClock::new(now, probe_every);
         let backends = vec![clock; backends];
-        Self { descs: Vec::new(), backends, tor_up: false, plan: None, points: None, last_now: now }
+        Self { descs: Vec::new(), backends, tor_up: false, plan: None, last_now: now }
     }
 
     /// The first and the second descriptor; empty before the first consensus.
@@ -262,7 +262,6 @@ impl Machine {
     fn context(&self, now: UnixTime) -> Context {
         Context {
             online: self.tor_up && self.is_live(now),
-            points: self.points,
             all_answered: self.backends.iter().all(BackendClock::answered),
         }
     }
@@ -273,10 +272,11 @@ impl Machine {
             Event::TorUp => self.tor_up = true,
             Event::TorDown => self.tor_down(now),
             Event::Network(plan) => self.network(now, *plan, dice, out),
-            Event::Points(points) => {
-                self.points = points;
-                self.points_changed(now);
+            Event::Points(period, points) => {
+                let context = self.context(now);
+                self.desc(period, |desc, _fetched| desc.points(now, points, &context));
             }
+            Event::Listed(period, points) => self.desc(period, |desc, _fetched| desc.listed(points)),
             Event::Certified(period, expires) => {
                 self.desc(period, |desc, _fetched| desc.cert().got(expires));
             }
@@ -325,12 +325,6 @@ impl Machine {
         self.backends.iter_mut().for_each(|backend| backend.connection_lost(now));
     }
 
-    /// What would be listed changed, or the descriptors did.
-    fn points_changed(&mut self, now: UnixTime) {
-        let context = self.context(now);
-        self.descs.iter_mut().for_each(|desc| desc.points(now, &context));
-    }
-
     /// Takes a consensus. An older one than the one in force is ignored while that is live.
     ///
     /// The two descriptors are the two periods of the plan: what is there stays with its keys and its clock, so that
@@ -360,7 +354,6 @@ impl Machine {
             self.backends.iter_mut().for_each(|backend| backend.fetch_anew(now, dice));
         }
         self.plan = Some(plan);
-        self.points_changed(now);
     }
 
     /// A fetch of a backend's descriptor has ended.

@@ -58,6 +58,8 @@ pub struct TorStatus {
 pub struct ServiceStatus {
     /// Its address.
     pub address: String,
+    /// `ordinary`, `wide` or `distinct`.
+    pub mode: String,
     /// Its signer.
     pub signer: SignerStatus,
     /// Its backends.
@@ -84,7 +86,7 @@ pub struct BackendStatus {
     pub name: String,
     /// Its address.
     pub address: String,
-    /// `unknown`, `up`, `stale`, `down` or `missing`.
+    /// `unknown`, `up`, `draining`, `stale`, `down` or `missing`.
     pub state: String,
     /// Why, when the last fetch or probe failed.
     pub problem: Option<String>,
@@ -98,6 +100,10 @@ pub struct BackendStatus {
     pub points: usize,
     /// How many of them are listed.
     pub listed: usize,
+    /// Its weight.
+    pub weight: u32,
+    /// Its share of the clients that come now, in millionths.
+    pub share: u64,
 }
 
 /// One descriptor.

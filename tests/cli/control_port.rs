@@ -39,6 +39,7 @@ impl Scene {
             signer: run.path().join("nowhere"),
             backends: vec![("b1".into(), BACKEND.into())],
             probe_interval: None,
+            mode: None,
             max_points: None,
         };
         publisher.serve(vec![service]).unwrap();

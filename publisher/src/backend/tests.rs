@@ -35,7 +35,7 @@ fn decoded(revision: u64, key: u8) -> Decoded {
 }
 
 fn backend() -> Backend {
-    Backend::new("b1".to_owned(), crate::config::tests::B.parse().unwrap())
+    Backend::new("b1".to_owned(), crate::config::tests::B.parse().unwrap(), 1)
 }
 
 /// The counter of an upload so many seconds after the start of the run.

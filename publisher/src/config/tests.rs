@@ -43,7 +43,8 @@ fn sample_means_what_it_says() {
     assert!(!config.tor.allow_plain_cookie);
     let [service] = config.services.as_slice() else { panic!("one service") };
     assert_eq!(service.address.to_string(), A);
-    assert_eq!(service.max_intro_points, 20);
+    assert_eq!(service.mode, Mode::Ordinary { points: 3 });
+    assert!(service.backends.iter().all(|backend| backend.weight == 1));
     assert_eq!(service.probing, Some(Probing { port: 80, interval: 60 }));
     let names: Vec<_> =
         service.backends.iter().map(|backend| (backend.name.as_str(), backend.address.to_string())).collect();
@@ -83,13 +84,48 @@ fn mistyped_address_and_torsion_are_refused() {
 #[test]
 fn counts_and_ranges_are_checked() {
     let backends = SAMPLE.split_once("[[service.backend]]").unwrap().1;
-    assert!(problems(&format!("[[service.backend]]{backends}"), "")[0].contains("wanted are 1 to 100"));
-    assert!(problems("probe_port = 80", "max_intro_points = 21")[0].contains("from 1 to 20"));
-    assert!(problems("probe_port = 80", "max_intro_points = 0")[0].contains("from 1 to 20"));
+    assert!(problems(&format!("[[service.backend]]{backends}"), "")[0].contains("wanted are 1 to 3000"));
     assert!(problems("probe_port = 80", "probe_port = 65536")[0].contains("65535"));
     assert!(problems("probe_port = 80", "probe_interval_seconds = 9")[0].contains("without probe_port"));
     assert!(problems("socks = \"127.0.0.1:9050\"", "")[0].contains("set socks in [tor]"));
     assert!(problems("\"b1\"", "\"b 1\"")[0].contains("name: wanted are"));
+}
+
+/// The mode after one replacement.
+fn mode_of(lines: &str) -> Mode {
+    Config::parse(&SAMPLE.replacen("probe_port = 80", lines, 1)).unwrap().services[0].mode
+}
+
+#[test]
+fn modes_have_their_number_of_points() {
+    assert_eq!(mode_of("intro_points = 8"), Mode::Ordinary { points: 8 });
+    assert_eq!(mode_of("mode = \"ordinary\""), Mode::Ordinary { points: 3 });
+    assert_eq!(mode_of("mode = \"wide\""), Mode::Wide { points: 20 });
+    assert_eq!(mode_of("mode = \"distinct\"\nintro_points = 10"), Mode::Distinct { points: 10 });
+    for (lines, wanted) in [
+        ("intro_points = 9", "line 9: intro_points: wanted is a whole number from 3 to 8"),
+        ("intro_points = 2", "line 9: intro_points: wanted is a whole number from 3 to 8"),
+        (
+            "mode = \"wide\"\nintro_points = 21",
+            "line 10: intro_points: wanted is a whole number from 1 to 20",
+        ),
+        ("mode = \"many\"", "line 9: mode: wanted is \"ordinary\", \"wide\" or \"distinct\""),
+        ("max_intro_points = 20", "line 9: max_intro_points: replaced by mode and intro_points"),
+    ] {
+        let found = problems("probe_port = 80", lines);
+        assert!(found[0].starts_with(wanted), "{lines}: {found:?}");
+    }
+}
+
+#[test]
+fn weights_are_whole_numbers_from_one_to_a_thousand() {
+    let with = |weight: &str| format!("name = \"b1\"\nweight = {weight}");
+    let heavy = Config::parse(&SAMPLE.replacen("name = \"b1\"", &with("1000"), 1)).unwrap();
+    assert_eq!(heavy.services[0].backends[0].weight, 1000);
+    for bad in ["0", "-1", "1001", "99999999999999999999", "1.5", "\"1\""] {
+        let found = problems("name = \"b1\"", &with(bad));
+        assert!(found[0].contains("weight: wanted is a whole number from 1 to 1000"), "{bad}: {found:?}");
+    }
 }
 
 #[test]

@@ -1,9 +1,9 @@
-//! Tests of the choice, most of them properties.
+//! Tests of the choice, most of them properties; shares over a real ring are in `clients`.
 
+use super::assign::relay;
 use super::*;
 use onionkeep_common::IntroEncKey;
 use proptest::prelude::*;
-use std::collections::BTreeMap;
 
 /// A point with key number `key` on relay number `relay`.
 pub(crate) fn point(key: u8, relay: u8) -> IntroPoint {
@@ -20,10 +20,12 @@ fn flow(sendme_inc: u8) -> FlowControl {
     FlowControl { versions: "1-2".to_owned(), sendme_inc }
 }
 
-/// Backends with these points, as candidates.
+/// Backends with these points, as candidates of the same weight.
 fn candidates<'a>(backends: &'a [Vec<IntroPoint>], flow: &'a FlowControl) -> Vec<Candidate<'a>> {
     let candidate = |(backend, points): (usize, &'a Vec<IntroPoint>)| Candidate {
         backend,
+        weight: 1,
+        place: u64::try_from(backend).unwrap(),
         points,
         flow_control: Some(flow),
         single_onion: false,
@@ -33,7 +35,36 @@ fn candidates<'a>(backends: &'a [Vec<IntroPoint>], flow: &'a FlowControl) -> Vec
 }
 
 fn keys(choice: &Choice) -> Vec<IntroAuthKey> {
-    choice.points.iter().map(|(_backend, point)| *point.auth_key()).collect()
+    choice.keys()
+}
+
+/// One descriptor's choice in a mode, anew.
+fn one(candidates: &[Candidate<'_>], listed: &[IntroAuthKey], mode: Mode, secret: u8) -> Choice {
+    let merged = at(candidates, mode, 1, 0, &[listed.to_vec()], secret, false);
+    merged.sets.into_iter().next().unwrap()
+}
+
+/// All sets in a mode at a time.
+fn at(
+    candidates: &[Candidate<'_>],
+    mode: Mode,
+    sets: usize,
+    now: u64,
+    listed: &[Vec<IntroAuthKey>],
+    secret: u8,
+    hold: bool,
+) -> Merged {
+    let (avoid, now) = (BTreeSet::new(), UnixTime(1_800_000_000 + now));
+    let secret = [secret; 32];
+    choose(
+        candidates,
+        &Situation { mode, sets, now, seed: &secret, secret: &secret, listed, avoid: &avoid, hold },
+    )
+}
+
+/// Up to so many points.
+const fn wide(points: usize) -> Mode {
+    Mode::Wide { points }
 }
 
 /// So many backends with so many points each, every point on a relay of its own.
@@ -41,30 +72,61 @@ fn apart(backends: u8, each: u8) -> Vec<Vec<IntroPoint>> {
     (0..backends).map(|b| (0..each).map(|p| point(b * each + p, b * each + p)).collect()).collect()
 }
 
-#[test]
-fn all_points_are_listed_while_there_is_room() {
-    let (backends, flow) = (apart(3, 3), flow(31));
-    let choice = choose(&candidates(&backends, &flow), &[], 20, &[1; 32]);
-    assert_eq!(choice.points.len(), 9);
-    assert_eq!(choice.flow_control, Some(flow));
-    assert!(!choice.single_onion && choice.pow.is_empty());
+/// How many places each backend has in a set.
+fn counts(choice: &Choice, backends: usize) -> Vec<usize> {
+    (0..backends).map(|backend| choice.count(backend)).collect()
 }
 
 #[test]
-fn eight_backends_share_twenty_places_fairly() {
-    let (backends, flow) = (apart(8, 3), flow(31));
-    let choice = choose(&candidates(&backends, &flow), &[], 20, &[1; 32]);
-    assert_eq!(choice.points.len(), 20);
-    let shares: Vec<_> = (0..8).map(|backend| choice.count(backend)).collect();
-    assert!(shares.iter().all(|share| (2..=3).contains(share)), "{shares:?}");
+fn all_points_are_listed_while_there_is_room() {
+    let (backends, flow) = (apart(3, 3), flow(31));
+    let choice = one(&candidates(&backends, &flow), &[], wide(20), 1);
+    assert_eq!(choice.points.len(), 9);
+    assert_eq!(choice.flow_control, Some(flow));
+    assert!(!choice.single_onion);
+}
+
+#[test]
+fn wide_lists_as_many_as_give_whole_shares() {
+    for (count, places) in [(1, 3), (2, 6), (4, 12), (6, 18), (7, 14), (8, 16), (13, 13), (20, 20), (21, 20)]
+    {
+        let (backends, flow) = (apart(count, 3), flow(31));
+        let merged = at(&candidates(&backends, &flow), wide(20), 1, 0, &[], 1, false);
+        assert_eq!(merged.sets[0].points.len(), places, "{count} backends");
+        assert_eq!(merged.next_step.is_some(), count > 20, "{count} backends");
+    }
+}
+
+#[test]
+fn ordinary_lists_its_number_whatever_the_backends() {
+    for count in 1..9 {
+        let (backends, flow) = (apart(count, 3), flow(31));
+        let choice = one(&candidates(&backends, &flow), &[], Mode::Ordinary { points: 3 }, 1);
+        assert_eq!(choice.points.len(), 3, "{count} backends");
+    }
+    let (backends, flow) = (apart(1, 2), flow(31));
+    assert_eq!(one(&candidates(&backends, &flow), &[], Mode::Ordinary { points: 8 }, 1).points.len(), 2);
+}
+
+#[test]
+fn weights_are_served_exactly_where_whole_shares_fit() {
+    let (backends, flow) = (apart(3, 3), flow(31));
+    let mut candidates = candidates(&backends, &flow);
+    candidates[2].weight = 2;
+    let choice = one(&candidates, &[], wide(20), 1);
+    assert_eq!(counts(&choice, 3), [1, 1, 2]);
+    candidates[2].weight = 1000;
+    let choice = one(&candidates, &[], wide(20), 1);
+    assert_eq!(choice.points.len(), 3, "more would give the light ones too much");
 }
 
 #[test]
 fn no_points_no_choice() {
     let flow = flow(31);
-    assert!(choose(&[], &[], 20, &[1; 32]).points.is_empty());
-    assert!(choose(&candidates(&[vec![]], &flow), &[], 20, &[1; 32]).points.is_empty());
-    assert!(choose(&candidates(&apart(2, 3), &flow), &[], 0, &[1; 32]).points.is_empty());
+    assert!(one(&[], &[], wide(20), 1).points.is_empty());
+    assert!(one(&candidates(&[vec![]], &flow), &[], wide(20), 1).points.is_empty());
+    assert!(one(&candidates(&apart(2, 3), &flow), &[], wide(0), 1).points.is_empty());
+    assert!(at(&[], Mode::Distinct { points: 20 }, 6, 0, &[], 1, true).is_empty());
 }
 
 #[test]
@@ -72,8 +134,7 @@ fn sixty_points_of_one_backend_do_not_crowd_out_the_others() {
     let mut backends = apart(1, 60);
     backends.extend([vec![point(100, 100)], vec![point(101, 101), point(102, 102)]]);
     let flow = flow(31);
-    let choice = choose(&candidates(&backends, &flow), &[], 20, &[1; 32]);
-    assert_eq!((choice.count(0), choice.count(1), choice.count(2)), (17, 1, 2));
+    assert_eq!(counts(&one(&candidates(&backends, &flow), &[], wide(20), 1), 3), [1, 1, 1]);
 }
 
 #[test]
@@ -81,7 +142,7 @@ fn one_relay_is_listed_once_and_the_listed_point_wins() {
     let backends = vec![vec![point(1, 7)], vec![point(2, 7), point(3, 8)]];
     let flow = flow(31);
     for secret in 0..20 {
-        let choice = choose(&candidates(&backends, &flow), &[*point(1, 7).auth_key()], 20, &[secret; 32]);
+        let choice = one(&candidates(&backends, &flow), &[*point(1, 7).auth_key()], wide(20), secret);
         assert_eq!(choice.points.len(), 2);
         assert!(keys(&choice).contains(point(1, 7).auth_key()));
         assert!(keys(&choice).contains(point(3, 8).auth_key()));
@@ -91,20 +152,20 @@ fn one_relay_is_listed_once_and_the_listed_point_wins() {
 #[test]
 fn flow_control_is_listed_only_if_all_chosen_backends_agree() {
     let backends = apart(2, 1);
-    let (one, other) = (flow(31), flow(32));
-    let mut candidates = candidates(&backends, &one);
+    let (own, other) = (flow(31), flow(32));
+    let mut candidates = candidates(&backends, &own);
     candidates[1].flow_control = Some(&other);
-    let mixed = choose(&candidates, &[], 20, &[1; 32]);
+    let mixed = one(&candidates, &[], wide(20), 1);
     assert!(mixed.mixed_flow_control && mixed.flow_control.is_none());
     candidates[1].flow_control = None;
-    assert!(choose(&candidates, &[], 20, &[1; 32]).mixed_flow_control);
+    assert!(one(&candidates, &[], wide(20), 1).mixed_flow_control);
     candidates[0].flow_control = None;
-    let none = choose(&candidates, &[], 20, &[1; 32]);
+    let none = one(&candidates, &[], wide(20), 1);
     assert!(!none.mixed_flow_control && none.flow_control.is_none());
     // A backend that gives no point has no say.
-    candidates[0].flow_control = Some(&one);
+    candidates[0].flow_control = Some(&own);
     candidates[1].points = &[];
-    assert_eq!(choose(&candidates, &[], 20, &[1; 32]).flow_control, Some(flow(31)));
+    assert_eq!(one(&candidates, &[], wide(20), 1).flow_control, Some(flow(31)));
 }
 
 #[test]
@@ -112,10 +173,10 @@ fn single_onion_is_listed_only_if_all_are() {
     let (backends, flow) = (apart(2, 1), flow(31));
     let mut candidates = candidates(&backends, &flow);
     candidates[0].single_onion = true;
-    let mixed = choose(&candidates, &[], 20, &[1; 32]);
+    let mixed = one(&candidates, &[], wide(20), 1);
     assert!(mixed.mixed_single_onion && !mixed.single_onion);
     candidates[1].single_onion = true;
-    let all = choose(&candidates, &[], 20, &[1; 32]);
+    let all = one(&candidates, &[], wide(20), 1);
     assert!(!all.mixed_single_onion && all.single_onion);
 }
 
@@ -124,24 +185,23 @@ fn a_backend_with_proof_of_work_is_left_out_and_named() {
     let (backends, flow) = (apart(2, 2), flow(31));
     let mut candidates = candidates(&backends, &flow);
     candidates[0].pow = true;
-    let choice = choose(&candidates, &[], 20, &[1; 32]);
-    assert_eq!((choice.pow.as_slice(), choice.count(0), choice.count(1)), ([0].as_slice(), 0, 2));
+    let merged = at(&candidates, wide(20), 1, 0, &[], 1, false);
+    assert_eq!((merged.pow.as_slice(), merged.count(0), merged.count(1)), ([0].as_slice(), 0, 2));
 }
 
 #[test]
 fn digest_changes_with_anything_that_is_listed() {
     let (backends, flow) = (apart(2, 2), flow(31));
-    let choice = choose(&candidates(&backends, &flow), &[], 20, &[1; 32]);
-    let mut other = choice.clone();
-    other.single_onion = true;
-    assert_ne!(choice.digest(), other.digest());
-    let mut other = choice.clone();
-    other.flow_control = None;
-    assert_ne!(choice.digest(), other.digest());
-    let mut other = choice.clone();
-    other.points.pop();
-    assert_ne!(choice.digest(), other.digest());
-    assert_eq!(choice.digest(), choice.clone().digest());
+    let merged = at(&candidates(&backends, &flow), wide(20), 1, 0, &[], 1, false);
+    let changed = |change: fn(&mut Choice)| {
+        let mut other = merged.clone();
+        change(&mut other.sets[0]);
+        other.digest()
+    };
+    assert_ne!(merged.digest(), changed(|choice| choice.single_onion = true));
+    assert_ne!(merged.digest(), changed(|choice| choice.flow_control = None));
+    assert_ne!(merged.digest(), changed(|choice| drop(choice.points.pop())));
+    assert_eq!(merged.digest(), merged.clone().digest());
 }
 
 #[test]
@@ -149,10 +209,142 @@ fn a_new_backend_whose_relays_are_all_taken_gets_a_place() {
     let backends = vec![vec![point(1, 1), point(2, 2), point(3, 3)], vec![point(4, 1), point(5, 2)]];
     let flow = flow(31);
     let listed = [1, 2, 3].map(|number| *point(number, number).auth_key());
-    let choice = choose(&candidates(&backends, &flow), &listed, 20, &[1; 32]);
+    let choice = one(&candidates(&backends, &flow), &listed, wide(20), 1);
     assert_eq!(choice.points.len(), 3);
     assert!((1..=2).contains(&choice.count(1)), "{:?}", choice.points);
     assert!(keys(&choice).contains(point(3, 3).auth_key()));
+}
+
+#[test]
+fn distinct_spreads_each_backends_points_over_the_sets() {
+    let (backends, flow) = (apart(24, 3), flow(31));
+    let merged = at(&candidates(&backends, &flow), Mode::Distinct { points: 20 }, 6, 0, &[], 1, false);
+    assert_eq!(merged.sets.len(), 6);
+    assert_eq!(merged.next_step, None, "five places of 120 for each, at each moment");
+    for backend in 0..24 {
+        let places: usize = merged.sets.iter().map(|set| set.count(backend)).sum();
+        assert_eq!((places, merged.count(backend)), (5, 3), "all its points are used");
+        assert_eq!(merged.share(backend), 1_000_000 / 24);
+    }
+}
+
+#[test]
+fn the_other_descriptors_points_are_left_alone_where_others_are_left() {
+    let (backends, flow) = (apart(3, 3), flow(31));
+    let candidates = candidates(&backends, &flow);
+    let mode = Mode::Ordinary { points: 3 };
+    let first = one(&candidates, &[], mode, 1);
+    let avoid: BTreeSet<_> = keys(&first).into_iter().collect();
+    let secret = [2; 32];
+    let now = UnixTime(1_800_000_000);
+    let situation = |avoid| Situation {
+        mode,
+        sets: 1,
+        now,
+        seed: &secret,
+        secret: &secret,
+        listed: &[],
+        avoid,
+        hold: false,
+    };
+    let second = choose(&candidates, &situation(&avoid));
+    assert!(second.keys().is_disjoint(&avoid));
+    let all: BTreeSet<_> = backends.iter().flatten().map(|point| *point.auth_key()).collect();
+    assert_eq!(choose(&candidates, &situation(&all)).keys().len(), 3, "rather twice than none");
+}
+
+#[test]
+fn held_points_are_only_replaced_when_they_are_dead() {
+    let (mut backends, flow) = (apart(8, 3), flow(31));
+    let mode = Mode::Ordinary { points: 3 };
+    let before = at(&candidates(&backends, &flow), mode, 1, 0, &[], 1, false);
+    let listed = [before.sets[0].keys()];
+    for hour in 0..48 {
+        let later = at(&candidates(&backends, &flow), mode, 1, hour * 3600, &listed, 1, true);
+        assert_eq!(later.digest(), before.digest(), "hour {hour}");
+    }
+    // The backend of one listed point goes away, and with it that point alone.
+    let (lost, _point) = before.sets[0].points[0].clone();
+    backends[lost].clear();
+    let after = at(&candidates(&backends, &flow), mode, 1, 3600, &listed, 1, true);
+    let kept = after.keys().intersection(&before.keys()).count();
+    assert_eq!((after.sets[0].points.len(), kept), (3, 2));
+}
+
+#[test]
+fn a_backend_that_is_due_a_place_gets_it_at_once() {
+    let (backends, flow) = (apart(3, 3), flow(31));
+    let candidates = candidates(&backends, &flow);
+    let mode = Mode::Ordinary { points: 3 };
+    let before = one(&candidates[..2], &[], mode, 1);
+    let after = at(&candidates, mode, 1, 60, &[keys(&before)], 1, true);
+    assert_eq!(counts(&after.sets[0], 3), [1, 1, 1]);
+}
+
+#[test]
+fn ordinary_changes_one_point_or_two_with_each_upload_and_serves_all_in_a_day() {
+    let (backends, flow) = (apart(8, 3), flow(31));
+    let candidates = candidates(&backends, &flow);
+    let (mut listed, mut served, mut changes) = (Vec::new(), BTreeMap::new(), Vec::new());
+    for upload in 0..16 {
+        let choice = one_at(&candidates, upload * 5400, &listed);
+        for (backend, _point) in &choice.points {
+            *served.entry(*backend).or_insert(0) += 1;
+        }
+        changes.push(keys(&choice).iter().filter(|key| !listed.contains(*key)).count());
+        listed = keys(&choice);
+    }
+    let day: usize = changes[1..].iter().sum();
+    assert!((8..=30).contains(&day), "about one an hour: {changes:?}");
+    assert!(served.len() == 8 && served.values().all(|times| (4..=8).contains(times)), "{served:?}");
+}
+
+/// An ordinary descriptor's choice for a regular upload.
+fn one_at(candidates: &[Candidate<'_>], now: u64, listed: &[IntroAuthKey]) -> Choice {
+    let merged = at(candidates, Mode::Ordinary { points: 3 }, 1, now, &[listed.to_vec()], 1, false);
+    merged.sets.into_iter().next().unwrap()
+}
+
+#[test]
+fn over_an_hour_each_of_300_backends_has_its_weight() {
+    let (backends, flow) = (apart(150, 1), flow(31));
+    let other: Vec<_> = (0..150).map(|number| vec![other_point(number)]).collect();
+    let all: Vec<_> = backends.into_iter().chain(other).collect();
+    let mut candidates = candidates(&all, &flow);
+    for candidate in &mut candidates {
+        candidate.weight = u32::try_from(candidate.backend % 3).unwrap() + 1;
+    }
+    let mode = Mode::Distinct { points: 20 };
+    let (mut shares, mut steps, mut now) = (vec![0; 300], 0, 0);
+    let mut start = at(&candidates, mode, 6, 0, &[], 1, false).next_step.unwrap().0;
+    let first = start;
+    while start < first + 3600 {
+        now = start - 1_800_000_000;
+        let merged = at(&candidates, mode, 6, now, &[], 1, false);
+        let next = merged.next_step.unwrap().0;
+        for (backend, share) in shares.iter_mut().enumerate() {
+            *share += merged.sets.iter().map(|set| set.count(backend)).sum::<usize>();
+        }
+        (steps, start) = (steps + 1, next);
+    }
+    assert_eq!(steps, 12, "every five minutes, {now}");
+    for (candidate, share) in candidates.iter().zip(shares) {
+        // All places of an hour, in proportion; a step more or less at each end of the backend's sector.
+        let due = 12.0 * 120.0 * f64::from(candidate.weight) / 600.0;
+        let off = f64::from(u32::try_from(share).unwrap()) - due;
+        assert!(off.abs() < 2.0, "weight {}: {share} of {due}", candidate.weight);
+    }
+}
+
+/// A point on a relay beyond the first 256.
+fn other_point(number: u8) -> IntroPoint {
+    let mut links = vec![2, 0, 6, 127, 0, 0, 1, 0, 80, 2, 20];
+    links.extend([number; 19]);
+    links.push(!number);
+    let scalar = curve25519_dalek::Scalar::from(u64::from(number) + 1000);
+    let auth = (curve25519_dalek::constants::ED25519_BASEPOINT_POINT * scalar).compress().to_bytes();
+    let enc = curve25519_dalek::constants::X25519_BASEPOINT.to_bytes();
+    IntroPoint::new(links, [9; 32], IntroAuthKey::from_bytes(auth).unwrap(), IntroEncKey(enc)).unwrap()
 }
 
 /// Backends with points of given relays; every point has a key of its own.
@@ -170,88 +362,81 @@ fn build(world: &[Vec<u8>]) -> Vec<Vec<IntroPoint>> {
     world.iter().map(|relays| relays.iter().map(&mut next).collect()).collect()
 }
 
+/// Any mode with the number of its sets.
+fn modes() -> impl Strategy<Value = (Mode, usize)> {
+    prop_oneof![
+        (3..9_usize).prop_map(|points| (Mode::Ordinary { points }, 1)),
+        (1..21_usize).prop_map(|points| (Mode::Wide { points }, 1)),
+        (1..21_usize, 1..7_usize).prop_map(|(points, sets)| (Mode::Distinct { points }, sets)),
+    ]
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
     #[test]
-    fn choice_is_bounded_apart_and_made_of_live_points(world in world(), max in 0..21_usize, secret: u8) {
-        let (backends, flow) = (build(&world), flow(31));
-        let choice = choose(&candidates(&backends, &flow), &[], max, &[secret; 32]);
-        prop_assert!(choice.points.len() <= max);
-        for (at, (backend, chosen)) in choice.points.iter().enumerate() {
-            prop_assert!(backends[*backend].contains(chosen));
-            prop_assert!(choice.points[at + 1..].iter().all(|(_other, point)| relay(point) != relay(chosen)));
-        }
-    }
-
-    #[test]
-    fn nothing_usable_is_left_out_while_there_is_room(world in world(), secret: u8) {
-        let (backends, flow) = (build(&world), flow(31));
-        let choice = choose(&candidates(&backends, &flow), &[], 20, &[secret; 32]);
-        if choice.points.len() < 20 {
-            for left in backends.iter().flatten() {
-                prop_assert!(choice.points.iter().any(|(_backend, point)| relay(point) == relay(left)));
-            }
-        }
-    }
-
-    #[test]
-    fn shares_differ_by_one_unless_a_backend_has_no_more(each in 1..5_u8, count in 1..9_u8, max in 1..21_usize, secret: u8) {
-        let (backends, flow) = (apart(count, each), flow(31));
-        let choice = choose(&candidates(&backends, &flow), &[], max, &[secret; 32]);
-        let mut shares = BTreeMap::new();
-        for (backend, _point) in &choice.points {
-            *shares.entry(*backend).or_insert(0_usize) += 1;
-        }
-        let most = shares.values().copied().max().unwrap_or_default();
-        for backend in 0..usize::from(count) {
-            let share = shares.get(&backend).copied().unwrap_or_default();
-            prop_assert!(share + 1 >= most, "{shares:?}");
-        }
-    }
-
-    #[test]
-    fn no_backend_goes_without_while_it_could_have_a_place(world in world(), secret: u8) {
-        // Checked against every way to give each backend one relay, by trying them all.
-        fn most(world: &[Vec<u8>], used: &mut Vec<u8>) -> usize {
-            let Some((first, rest)) = world.split_first() else { return 0 };
-            let mut best = most(rest, used);
-            for relay in first {
-                if best <= rest.len() && !used.contains(relay) {
-                    used.push(*relay);
-                    best = best.max(1 + most(rest, used));
-                    used.pop();
-                }
-            }
-            best
-        }
-        let world: Vec<_> = world.into_iter().take(6).collect();
-        let (backends, flow) = (build(&world), flow(31));
-        let choice = choose(&candidates(&backends, &flow), &[], 20, &[secret; 32]);
-        let served = (0..backends.len()).filter(|backend| choice.count(*backend) > 0).count();
-        prop_assert_eq!(served, most(&world, &mut Vec::new()));
-    }
-
-    #[test]
-    fn the_same_again_is_the_same_and_the_order_of_backends_does_not_matter(world in world(), max in 0..21_usize, secret: u8) {
+    fn choice_is_bounded_apart_and_made_of_live_points(
+        world in world(), (mode, sets) in modes(), secret: u8, now in 0..100_000_u64, hold: bool,
+        weights in proptest::collection::vec(1..1001_u32, 9),
+    ) {
         let (backends, flow) = (build(&world), flow(31));
         let mut candidates = candidates(&backends, &flow);
-        let choice = choose(&candidates, &[], max, &[secret; 32]);
-        let again = choose(&candidates, &keys(&choice), max, &[secret; 32]);
-        prop_assert_eq!(keys(&again), keys(&choice));
+        candidates.iter_mut().zip(weights).for_each(|(candidate, weight)| candidate.weight = weight);
+        let merged = at(&candidates, mode, sets, now, &[], secret, hold);
+        prop_assert_eq!(merged.sets.len(), sets);
+        for choice in &merged.sets {
+            prop_assert!(choice.points.len() <= mode.points());
+            let least = backends.iter().flatten().map(relay).collect::<BTreeSet<_>>().len();
+            prop_assert!(choice.points.len() >= least.min(mode.points()).min(1), "never empty for nothing");
+            for (at, (backend, chosen)) in choice.points.iter().enumerate() {
+                prop_assert!(backends[*backend].contains(chosen));
+                prop_assert!(choice.points[at + 1..].iter().all(|(_other, point)| relay(point) != relay(chosen)));
+            }
+        }
+    }
+
+    #[test]
+    fn places_are_the_share_rounded_up_or_down(
+        count in 1..30_u8, (mode, sets) in modes(), secret: u8, now in 0..100_000_u64,
+        weights in proptest::collection::vec(1..6_u32, 30),
+    ) {
+        let (backends, flow) = (apart(count, 3), flow(31));
+        let mut candidates = candidates(&backends, &flow);
+        candidates.iter_mut().zip(weights).for_each(|(candidate, weight)| candidate.weight = weight);
+        let total: u32 = candidates.iter().map(|candidate| candidate.weight).sum();
+        for choice in at(&candidates, mode, sets, now, &[], secret, false).sets {
+            let places = u32::try_from(choice.points.len()).unwrap();
+            for candidate in &candidates {
+                let own = u32::try_from(choice.count(candidate.backend)).unwrap();
+                let due = places * candidate.weight;
+                prop_assert!(own * total < due + total && due < (own + 1) * total, "{own} of {places}, {candidate:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_same_again_is_the_same_and_the_order_of_backends_does_not_matter(
+        world in world(), (mode, sets) in modes(), secret: u8, hold: bool,
+    ) {
+        let (backends, flow) = (build(&world), flow(31));
+        let mut candidates = candidates(&backends, &flow);
+        let merged = at(&candidates, mode, sets, 0, &[], secret, false);
+        let listed: Vec<_> = merged.sets.iter().map(Choice::keys).collect();
+        let again = at(&candidates, mode, sets, 0, &listed, secret, hold);
+        prop_assert_eq!(again.digest(), merged.digest());
         candidates.reverse();
-        let turned = choose(&candidates, &keys(&choice), max, &[secret; 32]);
-        prop_assert_eq!(turned.digest(), choice.digest());
+        let turned = at(&candidates, mode, sets, 0, &listed, secret, false);
+        prop_assert_eq!(turned.digest(), merged.digest());
     }
 
     #[test]
     fn a_lost_backend_moves_no_point_of_the_others(count in 2..7_u8, lost in 0..7_usize, secret: u8) {
         let (backends, flow) = (apart(count, 3), flow(31));
         let mut candidates = candidates(&backends, &flow);
-        let before = choose(&candidates, &[], 20, &[secret; 32]);
+        let before = one(&candidates, &[], wide(20), secret);
         let lost = lost % candidates.len();
         candidates.remove(lost);
-        let after = choose(&candidates, &keys(&before), 20, &[secret; 32]);
+        let after = one(&candidates, &keys(&before), wide(20), secret);
         for (backend, point) in &before.points {
             let stays = after.points.iter().any(|(_backend, other)| other == point);
             prop_assert_eq!(stays, *backend != lost);

@@ -1,7 +1,7 @@
 //! Carries out what a frontend's schedule asks for: the only place that starts tasks for it.
 
 use super::frontend::{Ask, Frontend};
-use super::period::{LastUpload, MakeError, Period};
+use super::period::{MakeError, Period};
 use super::task::{self, Copy, Done, ServiceDone};
 use crate::consensus::Fingerprint;
 use crate::log;
@@ -94,9 +94,6 @@ impl Frontend {
                     .with("counter-floor", period.state.revision)
                     .write();
                 self.state_problem = None;
-                if self.listed.is_empty() {
-                    self.listed.clone_from(&period.state.listed);
-                }
                 let held = period.cert_expires().filter(|end| !end.is_past(hands.now));
                 self.periods.push(period);
                 held.map(|end| Event::HeldCertificate(at, end)).into_iter().collect()
@@ -110,7 +107,7 @@ impl Frontend {
     }
 
     /// The period at work; tried again if its state could not be read before.
-    fn period(&mut self, at: TimePeriod, hands: &mut Hands<'_>) -> Option<&mut Period> {
+    pub(super) fn period(&mut self, at: TimePeriod, hands: &mut Hands<'_>) -> Option<&mut Period> {
         if !self.periods.iter().any(|period| period.state.period == at) {
             self.begin(at, hands);
         }
@@ -174,11 +171,13 @@ impl Frontend {
         why: Why,
         hands: &mut Hands<'_>,
     ) -> Vec<Event> {
+        let fresh = self.merged_anew(at, why, hands.now);
         match self.make_copies(at, number, hsdirs, hands) {
             Ok(copies) => {
                 let revision = copies.first().map_or(0, |copy| copy.revision);
                 let line = self.line(log::info("upload")).with("period", at.number).with("why", why.name());
-                let line = line.with("revision", revision).with("points", self.choice.points.len());
+                let points = self.merged(at).map_or(0, |merged| merged.keys().len());
+                let line = line.with("revision", revision).with("points", points);
                 line.with("hsdirs", copies.len()).write();
                 if let Some(tor) = hands.tor.cloned() {
                     for copy in copies {
@@ -186,7 +185,7 @@ impl Frontend {
                         hands.start(self.index, task::post(tor.clone(), room, copy));
                     }
                 }
-                Vec::new()
+                fresh.into_iter().collect()
             }
             Err(problem) => {
                 self.line(log::error("no-upload")).with("period", at.number).with("error", &problem).write();
@@ -202,6 +201,16 @@ impl Frontend {
         }
     }
 
+    /// Chooses anew for an upload that was due anyhow, or that is the first of all; what changed thereby.
+    fn merged_anew(&mut self, at: TimePeriod, why: Why, now: UnixTime) -> Option<Event> {
+        let period = self.periods.iter().find(|period| period.state.period == at)?;
+        let first = why == Why::First && period.listed.iter().all(Vec::is_empty);
+        if why != Why::Interval && !first {
+            return None;
+        }
+        self.merge(at, now, true).map(|digest| Event::Listed(at, digest))
+    }
+
     /// Moves the counter on, writes the state, and only then makes the copies.
     fn make_copies(
         &mut self,
@@ -213,25 +222,24 @@ impl Frontend {
         let desc = self.machine.descs().iter().find(|desc| desc.plan().role.period == at);
         let run_start = desc.map(|desc| desc.plan().role.run_start).ok_or("this period is not published")?;
         let (now, address, limit) = (hands.now, self.config.address, self.max_descriptor_size);
-        let choice = std::mem::take(&mut self.choice);
+        let places = self.places.iter().find(|(period, _places)| *period == at);
+        let places = places.map(|(_period, places)| places.clone()).unwrap_or_default();
         let made =
             self.period(at, hands).ok_or_else(|| "its state cannot be used".to_owned()).and_then(|period| {
                 let text = |error: MakeError| error.to_string();
-                let revision = period.advance(now, run_start, &choice).map_err(text)?;
+                let revision = period.advance(now, run_start).map_err(text)?;
                 let saved = hands.state.save(&address, &period.state);
                 saved.map_err(|error| format!("{error} (try: {})", error.advice()))?;
-                let copies = period.make(now, &choice, limit, hsdirs).map_err(text)?;
-                period.last = Some(LastUpload { at: now, revision, points: choice.points.len() });
+                let copies = period.make(now, &places, limit, hsdirs).map_err(text)?;
+                period.uploaded(now, revision);
                 for hsdir in hsdirs {
                     period.answered(now, *hsdir, "sent".to_owned(), None);
                 }
                 let copy = |(hsdir, text)| Copy { onion: address, period: at, hsdir, number, revision, text };
                 Ok(copies.into_iter().map(copy).collect())
             });
-        self.choice = choice;
         if made.is_ok() {
             self.state_problem = None;
-            self.listed = self.choice.points.iter().map(|(_backend, point)| *point.auth_key()).collect();
         }
         made
     }

@@ -64,6 +64,7 @@ impl Frontend {
     /// A backend's descriptor came and is good.
     fn observe(&mut self, at: usize, role: &Role, decoded: Decoded, hands: &mut Hands<'_>) {
         let (Some(backend), Some(ask)) = (self.backends.get_mut(at), self.asks.get_mut(at)) else { return };
+        let before = backend.health();
         let line = log::info("backend-descriptor").with("backend", &backend.name);
         let line = line.with("period", role.period.number).with("revision", decoded.revision);
         let line =
@@ -78,7 +79,9 @@ impl Frontend {
             Observation::Replayed => self.line(line.with("refused", "older-than-known")).write(),
         }
         // First the choice: the last backend's answer may start the first upload.
-        self.choose(hands);
+        if observation == Observation::New || health != before {
+            self.choose(hands);
+        }
         if first {
             self.set_problem(at, None);
             self.feed(Event::Fetched(at, verdict), hands);
@@ -95,14 +98,18 @@ impl Frontend {
             return;
         }
         let missing = ask.asked > 0 && ask.not_found == ask.asked;
+        let before = backend.health();
         if missing {
             backend.missing();
         }
+        let changed = backend.health() != before;
         let problem = self.problems.get(at).and_then(Option::as_ref);
         let line = log::info("backend-not-fetched").with("backend", &backend.name).with("asked", ask.asked);
         self.line(line.with("not-found", ask.not_found).maybe("problem", problem)).write();
         self.feed(Event::Fetched(at, if missing { Verdict::Missing } else { Verdict::Unclear }), hands);
-        self.choose(hands);
+        if changed {
+            self.choose(hands);
+        }
     }
 
     /// Notes the last problem with a backend.
@@ -136,7 +143,9 @@ impl Frontend {
         if fetch {
             self.feed(Event::FetchSoon(at), hands);
         }
-        self.choose(hands);
+        if before != after {
+            self.choose(hands);
+        }
     }
 
     /// The HSDirs have told which counters of ours they have.

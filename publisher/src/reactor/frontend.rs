@@ -2,18 +2,18 @@
 
 use super::act::Hands;
 use super::period::Period;
-use crate::backend::{Backend, Health};
+use crate::backend::Backend;
 use crate::certs::SignerSocket;
 use crate::config::ServiceConfig;
 use crate::consensus::{Consensus, Fingerprint, HsDir, HsSchedule, Role};
 use crate::descriptor::MAX_DESCRIPTOR_SIZE;
 use crate::log;
-use crate::merge::{Candidate, Choice, choose};
+use crate::merge::{Mode, Places};
 use crate::ring::Ring;
 use crate::schedule::{DescPlan, Event, Machine, Plan};
 use crate::status::SignerStatus;
 use onionkeep_common::keys::KeyError;
-use onionkeep_common::{IntroAuthKey, OnionAddress, UnixTime};
+use onionkeep_common::{OnionAddress, TimePeriod, UnixTime};
 use sha3::{Digest, Sha3_256};
 use zeroize::Zeroizing;
 
@@ -95,6 +95,20 @@ impl<'a> Rings<'a> {
         })
     }
 
+    /// Which HSDir gets which set of points, for both descriptors.
+    fn places(
+        &self,
+        onion: &OnionAddress,
+        mode: Mode,
+        plan: &Plan,
+    ) -> Result<Vec<(TimePeriod, Places)>, KeyError> {
+        let places = |desc: &DescPlan| {
+            let fetch = self.of(onion, &desc.role, self.consensus.params.spread_fetch)?;
+            Ok((desc.role.period, Places::new(mode, &desc.hsdirs, &fetch)))
+        };
+        [&plan.first, &plan.second].into_iter().map(places).collect()
+    }
+
     /// Where the descriptor of a backend is to be fetched.
     fn targets(&self, onion: &OnionAddress) -> Result<Targets, KeyError> {
         let params = &self.consensus.params;
@@ -127,22 +141,29 @@ pub(super) struct Frontend {
     pub(super) machine: Machine,
     /// The descriptors at work.
     pub(super) periods: Vec<Period>,
-    /// What is to be listed.
-    pub(super) choice: Choice,
-    /// What was uploaded last, by this publisher or its earlier run.
-    pub(super) listed: Vec<IntroAuthKey>,
-    /// No backend counts as up, so the choice is kept.
+    /// Which HSDirs of each descriptor get which set of points.
+    pub(super) places: Vec<(TimePeriod, Places)>,
+    /// Each backend's place on the circle of the merge.
+    pub(super) circle: Vec<u64>,
+    /// No backend counts as up, so what is listed is kept.
     pub(super) all_dead: bool,
     /// What is known of the signer.
     pub(super) signer_status: SignerStatus,
     /// The state could not be written.
     pub(super) state_problem: Option<String>,
     /// The secret of the order in which points are chosen.
-    rank_secret: Zeroizing<[u8; 32]>,
+    pub(super) rank_secret: Zeroizing<[u8; 32]>,
     /// The secret of the counters.
     pub(super) counter_secret: Zeroizing<[u8; 32]>,
     /// The consensus' limit of a descriptor's length.
     pub(super) max_descriptor_size: u32,
+}
+
+/// A backend's place on the circle of the merge: the same at all publishers with the same secret.
+fn place(secret: &[u8; 32], backend: &OnionAddress) -> u64 {
+    let hash = Sha3_256::new().chain_update(b"onionkeep circle v1").chain_update(secret);
+    let hash = hash.chain_update(backend.identity().as_bytes()).finalize();
+    hash.iter().take(8).fold(0, |number, octet| number << 8 | u64::from(*octet))
 }
 
 impl Frontend {
@@ -151,8 +172,9 @@ impl Frontend {
         let rank = Sha3_256::new().chain_update(b"onionkeep choice v1").chain_update(secret);
         let rank = rank.chain_update(config.address.identity().as_bytes()).finalize();
         let count = config.backends.len();
-        let backend =
-            |backend: &crate::config::BackendConfig| Backend::new(backend.name.clone(), backend.address);
+        let backend = |backend: &crate::config::BackendConfig| {
+            Backend::new(backend.name.clone(), backend.address, backend.weight)
+        };
         Self {
             index,
             signer: SignerSocket::new(&config.signer),
@@ -163,8 +185,8 @@ impl Frontend {
             fetch_role: None,
             machine: Machine::new(now, count, config.probing.map(|probing| probing.interval)),
             periods: Vec::new(),
-            choice: Choice::default(),
-            listed: Vec::new(),
+            places: Vec::new(),
+            circle: config.backends.iter().map(|backend| place(&rank.into(), &backend.address)).collect(),
             all_dead: false,
             signer_status: SignerStatus { state: "unasked".to_owned(), ..SignerStatus::default() },
             state_problem: None,
@@ -184,12 +206,16 @@ impl Frontend {
     pub(super) fn network(&mut self, rings: &Rings<'_>, hands: &mut Hands<'_>) {
         let targets: Result<Vec<_>, _> =
             self.backends.iter().map(|backend| rings.targets(&backend.address)).collect();
-        match (rings.plan(&self.config.address), targets) {
-            (Ok(plan), Ok(targets)) => {
-                self.targets = targets;
+        let plan = rings
+            .plan(&self.config.address)
+            .and_then(|plan| Ok((rings.places(&self.config.address, self.config.mode, &plan)?, plan)));
+        match (plan, targets) {
+            (Ok((places, plan)), Ok(targets)) => {
+                (self.targets, self.places) = (targets, places);
                 self.fetch_role = Some(rings.schedule.fetch);
                 self.max_descriptor_size = rings.consensus.params.max_descriptor_size;
                 self.feed(Event::Network(Box::new(plan)), hands);
+                self.choose(hands);
                 let oldest = rings.schedule.first.period;
                 if let Err(error) = hands.state.remove_before(&self.config.address, oldest) {
                     self.line(log::warn("state")).with("error", error).write();
@@ -199,66 +225,13 @@ impl Frontend {
         }
     }
 
-    /// Chooses anew what is listed, and tells the schedule if it changed.
-    pub(super) fn choose(&mut self, hands: &mut Hands<'_>) {
-        let before = self.choice.digest();
-        let known = !self.choice.points.is_empty();
-        let up: Vec<usize> = self.numbers(|backend| backend.health() == Health::Up);
-        self.all_dead = up.is_empty();
-        let live = if !self.all_dead {
-            up
-        } else if known {
-            // Everything dead at once: more likely it is us. What is listed stays.
-            let choice = &self.choice;
-            (0..self.backends.len()).filter(|at| choice.count(*at) > 0).collect()
-        } else {
-            self.numbers(|backend| backend.seen().is_some())
-        };
-        let candidate = |at: &usize| {
-            let seen = self.backends.get(*at)?.seen()?;
-            Some(Candidate {
-                backend: *at,
-                points: &seen.points,
-                flow_control: seen.flow_control.as_ref(),
-                single_onion: seen.single_onion,
-                pow: seen.pow,
-            })
-        };
-        let candidates: Vec<_> = live.iter().filter_map(candidate).collect();
-        let choice = choose(&candidates, &self.listed, self.config.max_intro_points, &self.rank_secret);
-        let changed = choice.digest() != before;
-        self.choice = choice;
-        if changed {
-            self.points_changed(hands);
-        }
-    }
-
     /// The numbers of the backends for which `test` holds.
-    fn numbers(&self, test: impl Fn(&Backend) -> bool) -> Vec<usize> {
+    pub(super) fn numbers(&self, test: impl Fn(&Backend) -> bool) -> Vec<usize> {
         self.backends
             .iter()
             .enumerate()
             .filter(|(_at, backend)| test(backend))
             .map(|(at, _backend)| at)
             .collect()
-    }
-
-    /// Says what is listed now, in the log and to the schedule.
-    fn points_changed(&mut self, hands: &mut Hands<'_>) {
-        let shares = self
-            .backends
-            .iter()
-            .enumerate()
-            .map(|(at, backend)| format!("{}:{}", backend.name, self.choice.count(at)));
-        let shares: Vec<_> = shares.collect();
-        let line =
-            log::info("chosen").with("points", self.choice.points.len()).with("shares", shares.join(","));
-        self.line(line).write();
-        if self.choice.mixed_flow_control || self.choice.mixed_single_onion {
-            let line = log::warn("mixed-backends").with("flow-control", self.choice.mixed_flow_control);
-            self.line(line.with("single-onion", self.choice.mixed_single_onion)).write();
-        }
-        let points = (!self.choice.points.is_empty()).then(|| self.choice.digest());
-        self.feed(Event::Points(points), hands);
     }
 }

@@ -2,13 +2,15 @@
 
 use crate::consensus::Fingerprint;
 use crate::descriptor::{BuildError, Draft};
-use crate::merge::Choice;
+use crate::merge::{Choice, Merged, Places};
 use crate::revision::{CounterKey, position};
 use crate::state::PeriodState;
 use onionkeep_common::cert::{CertType, UncheckedCert};
 use onionkeep_common::keys::KeyError;
-use onionkeep_common::{BlindedId, EncodedCert, ExpirationHours, OnionAddress, Subcredential, UnixTime};
-use std::collections::HashMap;
+use onionkeep_common::{
+    BlindedId, EncodedCert, ExpirationHours, IntroAuthKey, OnionAddress, Subcredential, UnixTime,
+};
+use std::collections::{BTreeSet, HashMap};
 
 /// How far the counter is raised when an HSDir has seen a higher one that we cannot learn: about 17 minutes.
 ///
@@ -53,6 +55,10 @@ pub(super) struct Period {
     subcredential: Subcredential,
     /// The key of the counters.
     counter: CounterKey,
+    /// What is to be listed.
+    pub(super) merged: Merged,
+    /// What each set listed last, or all of it in one list if an earlier run of this publisher uploaded it.
+    pub(super) listed: Vec<Vec<IntroAuthKey>>,
     /// The last upload.
     pub(super) last: Option<LastUpload>,
     /// What each HSDir said.
@@ -88,6 +94,8 @@ impl Period {
             subcredential: onion.identity().credential().subcredential(&blinded),
             counter: CounterKey::derive(secret, onion, state.period),
             blinded,
+            merged: Merged::default(),
+            listed: vec![state.listed.clone()],
             state,
             last: None,
             answers: HashMap::new(),
@@ -102,21 +110,49 @@ impl Period {
     }
 
     /// Moves the counter on for an upload at `now`. The caller writes the state before it uploads.
-    pub(super) fn advance(
-        &mut self,
-        now: UnixTime,
-        run_start: UnixTime,
-        choice: &Choice,
-    ) -> Result<u64, MakeError> {
+    pub(super) fn advance(&mut self, now: UnixTime, run_start: UnixTime) -> Result<u64, MakeError> {
         let curve = self.counter.counter_at(position(now, run_start))?;
         let revision = self.state.next_revision(curve);
         self.state.revision = revision;
-        self.state.listed = choice.points.iter().map(|(_backend, point)| *point.auth_key()).collect();
+        self.state.listed = self.merged.keys().into_iter().collect();
         Ok(revision)
     }
 
-    /// Makes one copy for each HSDir, each encrypted anew.
+    /// The keys of all points that this descriptor lists or is to list.
+    pub(super) fn keys(&self) -> BTreeSet<IntroAuthKey> {
+        let listed = self.listed.iter().flatten().copied();
+        self.merged.keys().into_iter().chain(listed).collect()
+    }
+
+    /// Notes that what is to be listed is on its way.
+    pub(super) fn uploaded(&mut self, now: UnixTime, revision: u64) {
+        self.last = Some(LastUpload { at: now, revision, points: self.state.listed.len() });
+        self.listed = self.merged.sets.iter().map(Choice::keys).collect();
+    }
+
+    /// Makes one copy for each HSDir with the points of its set, each encrypted anew, all with one counter.
     pub(super) fn make(
+        &self,
+        now: UnixTime,
+        places: &Places,
+        max_descriptor_size: u32,
+        hsdirs: &[Fingerprint],
+    ) -> Result<Vec<(Fingerprint, String)>, MakeError> {
+        let mut copies = Vec::new();
+        let sets = self.merged.sets.len();
+        for (number, choice) in self.merged.sets.iter().enumerate() {
+            // A plan that has just changed may count more sets than were chosen.
+            let is_own = |hsdir: &&Fingerprint| places.set(hsdir).checked_rem(sets) == Some(number);
+            let own: Vec<_> = hsdirs.iter().filter(is_own).copied().collect();
+            if !own.is_empty() {
+                copies.extend(self.make_set(now, choice, max_descriptor_size, &own)?);
+            }
+        }
+        Ok(copies)
+    }
+
+    /// Makes the copies that list the same points.
+    fn make_set(
         &self,
         now: UnixTime,
         choice: &Choice,
@@ -228,7 +264,7 @@ mod tests {
         let mut period = period(1);
         let mut last = 0;
         for second in [0, 0, 1, 5000, 4000, 300_000, 300_000, 1] {
-            let revision = period.advance(RUN.plus(second), RUN, &Choice::default()).unwrap();
+            let revision = period.advance(RUN.plus(second), RUN).unwrap();
             assert!(revision > last, "{second}");
             assert_eq!(period.state.revision, revision);
             last = revision;
@@ -240,16 +276,16 @@ mod tests {
         let mut period = period(1);
         assert!(period.seen(9_000_000_000));
         assert!(!period.seen(8_000_000_000));
-        assert_eq!(period.advance(RUN.plus(10), RUN, &Choice::default()).unwrap(), 9_000_000_001);
+        assert_eq!(period.advance(RUN.plus(10), RUN).unwrap(), 9_000_000_001);
     }
 
     #[test]
     fn refusals_raise_the_counter_above_another_publishers_within_a_few_tries() {
         for other in 2..30 {
-            let theirs = period(other).advance(RUN.plus(172_000), RUN, &Choice::default()).unwrap();
+            let theirs = period(other).advance(RUN.plus(172_000), RUN).unwrap();
             let mut ours = period(1);
             let mut tries: u64 = 0;
-            while ours.advance(RUN.plus(172_000), RUN, &Choice::default()).unwrap() <= theirs {
+            while ours.advance(RUN.plus(172_000), RUN).unwrap() <= theirs {
                 tries += 1;
                 assert!(ours.first_refusal(tries));
                 assert!(!ours.first_refusal(tries), "eight refusals of one upload are one");
@@ -291,8 +327,9 @@ mod tests {
 
     #[test]
     fn nothing_is_made_without_a_certificate() {
-        let period = period(1);
-        let made = period.make(RUN, &Choice::default(), 50_000, &[Fingerprint([1; 20])]);
+        let mut period = period(1);
+        period.merged.sets = vec![Choice::default()];
+        let made = period.make(RUN, &Places::default(), 50_000, &[Fingerprint([1; 20])]);
         assert!(matches!(made, Err(MakeError::NoCertificate)));
         assert_eq!(period.cert_expires(), None);
     }

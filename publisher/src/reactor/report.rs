@@ -54,6 +54,7 @@ impl Frontend {
         let descs = self.machine.descs().iter().zip(["first", "second"]);
         ServiceStatus {
             address: self.config.address.to_string(),
+            mode: self.config.mode.name().to_owned(),
             signer: self.signer_status.clone(),
             backends: self.backends.iter().enumerate().map(backend).collect(),
             descriptors: descs.map(|(desc, role)| self.descriptor_status(desc, role)).collect(),
@@ -66,13 +67,15 @@ impl Frontend {
         BackendStatus {
             name: backend.name.clone(),
             address: backend.address.to_string(),
-            state: backend.health().name().to_owned(),
+            state: backend.state().to_owned(),
             problem: self.problems.get(at).cloned().flatten(),
             uploaded: seen.map(|seen| seen.uploaded.0),
             fetched: backend.last_good().map(|time| time.0),
             revision: seen.map(|seen| seen.revision),
             points: seen.map_or(0, |seen| seen.points.len()),
-            listed: self.choice.count(at),
+            listed: self.shown().map_or(0, |merged| merged.count(at)),
+            weight: backend.weight,
+            share: self.shown().map_or(0, |merged| merged.share(at)),
         }
     }
 
@@ -117,18 +120,19 @@ impl Frontend {
         if !self.machine.is_live(now) && self.machine.plan().is_some() {
             warnings.push("the consensus is not live: see the clock and tor; nothing is uploaded".to_owned());
         }
-        if self.all_dead && !self.choice.points.is_empty() {
+        let shown = self.shown();
+        if self.all_dead && shown.is_some_and(|merged| !merged.is_empty()) {
             warnings.push("no backend counts as up: the last introduction points stay listed".to_owned());
         }
         for backend in self.backends.iter().filter(|backend| backend.health() != Health::Up) {
             warnings.push(format!("backend {} is {}", backend.name, backend.health().name()));
         }
-        for backend in self.choice.pow.iter().filter_map(|at| self.backends.get(*at)) {
+        for backend in shown.iter().flat_map(|merged| &merged.pow).filter_map(|at| self.backends.get(*at)) {
             let name = &backend.name;
             warnings
                 .push(format!("backend {name} asks for proof of work and is left out: switch it off there"));
         }
-        if self.choice.mixed_flow_control {
+        if shown.is_some_and(|merged| merged.mixed().0) {
             warnings.push(
                 "the backends differ in congestion control: run the same tor version on all".to_owned(),
             );

@@ -54,6 +54,7 @@ struct Bench {
     machine: Machine,
     dice: TestDice,
     now: UnixTime,
+    listed: Option<Digest>,
 }
 
 impl Bench {
@@ -62,11 +63,18 @@ impl Bench {
     }
 
     fn probing(backends: usize, every: Option<u64>) -> Self {
-        Self { machine: Machine::new(NOON, backends, every), dice: TestDice(7), now: START }
+        Self { machine: Machine::new(NOON, backends, every), dice: TestDice(7), now: START, listed: None }
     }
 
     fn feed(&mut self, event: Event) -> Vec<Action> {
         self.machine.handle(self.now, event, &mut self.dice)
+    }
+
+    /// Both descriptors would list this now, and so would those that begin later.
+    fn points(&mut self, number: u8) -> Vec<Action> {
+        self.listed = Some(Digest([number; 32]));
+        let periods: Vec<_> = self.machine.descs().iter().map(|desc| desc.plan().role.period).collect();
+        periods.into_iter().flat_map(|period| self.feed(Event::Points(period, self.listed))).collect()
     }
 
     fn after(&mut self, seconds: u64) -> Vec<Action> {
@@ -101,7 +109,8 @@ impl Bench {
                             }));
                         }
                     }
-                    Action::Begin { .. } | Action::End { .. } => {}
+                    Action::Begin { period } => next.extend(self.feed(Event::Points(period, self.listed))),
+                    Action::End { .. } => {}
                 }
             }
             actions = next;
@@ -119,7 +128,7 @@ impl Bench {
         bench.feed(Event::TorUp);
         let actions = bench.feed(plan(10, NOON, &[1, 2, 3]));
         bench.settle(actions);
-        let actions = bench.feed(Event::Points(Some(Digest([1; 32]))));
+        let actions = bench.points(1);
         let uploads = bench.settle(actions);
         assert_eq!(uploads, [(10, Why::First, 3), (11, Why::First, 3)]);
         bench
@@ -153,7 +162,7 @@ fn first_upload_waits_shortly_for_the_other_backends() {
     let answered = actions.into_iter().filter(|action| *action != Action::Fetch { backend: 1, wide: false });
     let answered = answered.collect();
     assert_eq!(bench.settle(answered), []);
-    let actions = bench.feed(Event::Points(Some(Digest([1; 32]))));
+    let actions = bench.points(1);
     assert_eq!(bench.settle(actions), []);
     assert!(bench.machine.wake(bench.now) <= bench.now.plus(2));
     let actions = bench.after(2);
@@ -165,11 +174,24 @@ fn changes_close_together_give_one_upload() {
     let mut bench = Bench::running();
     for digest in 2..5 {
         bench.now = bench.now.plus(1);
-        let actions = bench.feed(Event::Points(Some(Digest([digest; 32]))));
+        let actions = bench.points(digest);
         assert_eq!(bench.settle(actions), []);
     }
     let actions = bench.after(3);
     assert_eq!(bench.settle(actions), [(10, Why::Points, 3), (11, Why::Points, 3)]);
+    let actions = bench.after(60);
+    assert_eq!(bench.settle(actions), []);
+}
+
+#[test]
+fn each_descriptor_has_points_of_its_own_and_what_an_upload_took_along_is_not_uploaded_again() {
+    let mut bench = Bench::running();
+    bench.feed(Event::Points(period(11), Some(Digest([2; 32]))));
+    let actions = bench.after(3);
+    assert_eq!(bench.settle(actions), [(11, Why::Points, 3)], "the other one is left alone");
+    bench.feed(Event::Listed(period(11), Digest([3; 32])));
+    let actions = bench.feed(Event::Points(period(11), Some(Digest([3; 32]))));
+    assert_eq!(bench.settle(actions), []);
     let actions = bench.after(60);
     assert_eq!(bench.settle(actions), []);
 }
@@ -180,7 +202,7 @@ fn endless_changes_do_not_put_off_an_upload() {
     let mut uploads = 0;
     for digest in 2..40 {
         bench.now = bench.now.plus(1);
-        let actions = bench.feed(Event::Points(Some(Digest([digest; 32]))));
+        let actions = bench.points(digest);
         uploads += bench.settle(actions).len();
     }
     assert!((4..=8).contains(&uploads), "{uploads}");
@@ -189,7 +211,7 @@ fn endless_changes_do_not_put_off_an_upload() {
 #[test]
 fn a_point_that_comes_back_in_time_needs_no_other_upload() {
     let mut bench = Bench::running();
-    let actions = bench.feed(Event::Points(Some(Digest([1; 32]))));
+    let actions = bench.points(1);
     assert_eq!(bench.settle(actions), []);
     let actions = bench.after(30);
     assert_eq!(bench.settle(actions), []);
@@ -201,7 +223,7 @@ fn intervals_are_drawn_for_each_descriptor_from_one_to_two_hours() {
     for seed in 1..40 {
         let mut bench = Bench::running();
         bench.dice = TestDice(seed * 977);
-        let actions = bench.feed(Event::Points(Some(Digest([2; 32]))));
+        let actions = bench.points(2);
         bench.settle(actions);
         let actions = bench.after(3);
         bench.settle(actions);
@@ -250,7 +272,7 @@ fn an_older_consensus_rotates_nothing_back() {
 #[test]
 fn a_failed_upload_is_tried_again_with_growing_waits() {
     let mut bench = Bench::running();
-    let actions = bench.feed(Event::Points(Some(Digest([2; 32]))));
+    let actions = bench.points(2);
     assert_eq!(actions, []);
     let mut waits = Vec::new();
     let mut sent = bench.now;
@@ -276,7 +298,7 @@ fn a_failed_upload_is_tried_again_with_growing_waits() {
 #[test]
 fn an_answer_to_an_older_upload_is_ignored() {
     let mut bench = Bench::running();
-    bench.feed(Event::Points(Some(Digest([2; 32]))));
+    bench.points(2);
     let uploads: Vec<_> = bench.after(3).into_iter().collect();
     assert_eq!(uploads.len(), 2);
     let old = Event::Uploaded { period: period(10), hsdir: hsdir(1), number: 1, stored: Stored::No };
@@ -289,7 +311,7 @@ fn an_answer_to_an_older_upload_is_ignored() {
 #[test]
 fn a_refused_upload_asks_for_the_counters_where_they_can_be_asked_for() {
     let mut bench = Bench::running();
-    bench.feed(Event::Points(Some(Digest([2; 32]))));
+    bench.points(2);
     for action in bench.after(3) {
         let Action::Upload { period, number, hsdirs, .. } = action else { panic!("{action:?}") };
         let asked =

@@ -74,8 +74,6 @@ enum Counter {
 pub(super) struct Context {
     /// tor is there and the consensus is live.
     pub(super) online: bool,
-    /// What would be listed.
-    pub(super) points: Option<Digest>,
     /// Every backend was answered for at least once.
     pub(super) all_answered: bool,
 }
@@ -89,6 +87,8 @@ pub struct Desc {
     slots: Vec<Slot>,
     /// The next regular upload; `None` before the first.
     next_upload: Option<UnixTime>,
+    /// What would be listed; `None` before any backend is known.
+    points: Option<Digest>,
     /// What the last upload listed.
     listed: Option<Digest>,
     /// The upload that is wanted.
@@ -107,7 +107,17 @@ impl Desc {
         let slots = plan.hsdirs.iter().map(|hsdir| Slot::new(*hsdir)).collect();
         let counter = if ask_counter { Counter::Wanted } else { Counter::Done };
         let cert = CertClock::default();
-        Self { plan, slots, next_upload: None, listed: None, due: None, cert, counter, uploads: 0 }
+        Self {
+            plan,
+            slots,
+            next_upload: None,
+            points: None,
+            listed: None,
+            due: None,
+            cert,
+            counter,
+            uploads: 0,
+        }
     }
 
     /// Period, shared random value, run start, HSDirs.
@@ -137,9 +147,10 @@ impl Desc {
         }
     }
 
-    /// The introduction points may have changed.
-    pub(super) fn points(&mut self, now: UnixTime, context: &Context) {
-        if context.points.is_none() || context.points == self.listed {
+    /// This would be listed now.
+    pub(super) fn points(&mut self, now: UnixTime, points: Option<Digest>, context: &Context) {
+        self.points = points;
+        if points.is_none() || points == self.listed {
             return;
         }
         match self.next_upload {
@@ -147,6 +158,12 @@ impl Desc {
             None => self.want(now, Why::First, now.plus(FIRST_WAIT)),
             Some(_next) => self.collect(now),
         }
+    }
+
+    /// The upload that has just been asked for lists this.
+    pub(super) const fn listed(&mut self, points: Digest) {
+        self.points = Some(points);
+        self.listed = Some(points);
     }
 
     /// Notes a change, to be uploaded when no more follow for some seconds.
@@ -185,7 +202,7 @@ impl Desc {
             return;
         }
         self.prepare(now, out);
-        if context.points.is_none() {
+        if self.points.is_none() {
             return;
         }
         let due = self.due.filter(|due| now >= due.not_before);
@@ -200,7 +217,7 @@ impl Desc {
             }
             Gate::Wait => {}
             Gate::Go if matches!(self.counter, Counter::Asked(_)) => {}
-            Gate::Go => out.push(self.upload(now, due, context.points, dice)),
+            Gate::Go => out.push(self.upload(now, due, dice)),
         }
     }
 
@@ -220,13 +237,7 @@ impl Desc {
     }
 
     /// Starts an upload: to all HSDirs if `due`, else to those whose next try is due.
-    fn upload(
-        &mut self,
-        now: UnixTime,
-        due: Option<Due>,
-        points: Option<Digest>,
-        dice: &mut dyn Dice,
-    ) -> Action {
+    fn upload(&mut self, now: UnixTime, due: Option<Due>, dice: &mut dyn Dice) -> Action {
         self.uploads = self.uploads.saturating_add(1);
         let number = self.uploads;
         let mut hsdirs = Vec::new();
@@ -239,7 +250,7 @@ impl Desc {
         }
         if due.is_some() {
             self.due = None;
-            self.listed = points;
+            self.listed = self.points;
             self.next_upload = Some(now.plus(dice.pick(UPLOAD_EVERY)));
         }
         self.cert.used();

@@ -40,7 +40,7 @@ impl Display for Table<'_> {
 
 /// Writes one frontend.
 fn write_service(f: &mut fmt::Formatter<'_>, service: &ServiceStatus, now: u64) -> fmt::Result {
-    writeln!(f, "\nservice {}", short(&service.address))?;
+    writeln!(f, "\nservice {}, {}", short(&service.address), service.mode)?;
     write!(f, "  signer: {}", service.signer.state)?;
     match &service.signer.problem {
         Some(problem) => writeln!(f, " ({problem})")?,
@@ -48,8 +48,8 @@ fn write_service(f: &mut fmt::Formatter<'_>, service: &ServiceStatus, now: u64) 
     }
     writeln!(
         f,
-        "  {:<16} {:<8} {:>11} {:>11} {:>7} {:>7}",
-        "backend", "state", "age", "fetched", "points", "listed"
+        "  {:<16} {:<8} {:>11} {:>11} {:>7} {:>7} {:>6} {:>7}",
+        "backend", "state", "age", "fetched", "points", "listed", "weight", "share"
     )?;
     for backend in &service.backends {
         write_backend(f, backend, now)?;
@@ -61,7 +61,12 @@ fn write_service(f: &mut fmt::Formatter<'_>, service: &ServiceStatus, now: u64) 
 fn write_backend(f: &mut fmt::Formatter<'_>, backend: &BackendStatus, now: u64) -> fmt::Result {
     let (age, fetched) = (ago(now, backend.uploaded), ago(now, backend.fetched));
     let (name, state) = (&backend.name, &backend.state);
-    write!(f, "  {name:<16} {state:<8} {age:>11} {fetched:>11} {:>7} {:>7}", backend.points, backend.listed)?;
+    let BackendStatus { points, listed, weight, .. } = backend;
+    let share = format!("{}.{} %", backend.share / 10_000, backend.share / 1000 % 10);
+    write!(
+        f,
+        "  {name:<16} {state:<8} {age:>11} {fetched:>11} {points:>7} {listed:>7} {weight:>6} {share:>7}"
+    )?;
     match &backend.problem {
         Some(problem) => writeln!(f, "  {problem}"),
         None => writeln!(f),

@@ -19,6 +19,7 @@ fn document() -> Document {
         },
         services: vec![ServiceStatus {
             address: crate::config::tests::A.to_owned(),
+            mode: "ordinary".to_owned(),
             signer: SignerStatus {
                 state: "away".to_owned(),
                 last_certificate: None,
@@ -34,6 +35,8 @@ fn document() -> Document {
                 revision: Some(5),
                 points: 3,
                 listed: 2,
+                weight: 1,
+                share: 666_666,
             }],
             descriptors: vec![DescriptorStatus {
                 role: "first".to_owned(),
@@ -65,9 +68,9 @@ fn table_shows_everything_and_no_whole_address() {
     for wanted in [
         "tor 0.4.9.11: ready",
         "12 HSDirs (1 more without microdescriptor)",
-        "service [...]kenl5sid.onion",
+        "service [...]kenl5sid.onion, ordinary",
         "signer: away (gone)",
-        "b1               up        16 min ago    10 s ago       3       2",
+        "b1               up        16 min ago    10 s ago       3       2      1  66.6 %",
         "first descriptor, period 20833, asked for by clients now",
         "revision 77, 2 points, uploaded 100 s ago, next in 60 min, certificate ends in 50 h",
         "AAAA 97 s ago stored",

@@ -46,7 +46,9 @@ pub struct Service {
     pub backends: Vec<(String, String)>,
     /// Seconds between probes of a backend through tor; no probes without it.
     pub probe_interval: Option<u64>,
-    /// `max_intro_points`; the program's default without it.
+    /// `mode`; the program's default without it.
+    pub mode: Option<&'static str>,
+    /// `intro_points`; the program's default without it.
     pub max_points: Option<u8>,
 }
 
@@ -107,8 +109,11 @@ impl Publisher {
             if let Some(seconds) = service.probe_interval {
                 text.push_str(&format!("probe_port = 80\nprobe_interval_seconds = {seconds}\n"));
             }
+            if let Some(mode) = service.mode {
+                text.push_str(&format!("mode = \"{mode}\"\n"));
+            }
             if let Some(points) = service.max_points {
-                text.push_str(&format!("max_intro_points = {points}\n"));
+                text.push_str(&format!("intro_points = {points}\n"));
             }
             for (name, address) in &service.backends {
                 text.push_str(&format!("[[service.backend]]\nname = \"{name}\"\naddress = \"{address}\"\n"));

@@ -21,7 +21,7 @@ fn without_any_certificate_the_signer_is_asked_with_growing_waits() {
     bench.feed(plan(10, NOON, &[1]));
     bench.feed(Event::CounterLearned(period(11)));
     bench.feed(Event::Fetched(0, Verdict::Good));
-    bench.feed(Event::Points(Some(Digest([1; 32]))));
+    bench.points(1);
     for period in [period(10), period(11)] {
         bench.feed(Event::NotCertified(period, Some(5)));
     }
@@ -51,7 +51,7 @@ fn a_certificate_from_before_the_restart_serves_while_the_signer_is_away() {
     bench.feed(plan(10, NOON, &[1]));
     bench.feed(Event::HeldCertificate(period(10), ExpirationHours::of_desc_signing_cert(NOON.minus(9000))));
     bench.feed(Event::Fetched(0, Verdict::Good));
-    bench.feed(Event::Points(Some(Digest([1; 32]))));
+    bench.points(1);
     let actions = bench.feed(Event::NotCertified(period(10), None));
     assert!(matches!(actions.as_slice(), [Action::Upload { .. }]), "{actions:?}");
 }
@@ -59,7 +59,7 @@ fn a_certificate_from_before_the_restart_serves_while_the_signer_is_away() {
 #[test]
 fn a_lost_tor_is_waited_for_and_what_was_under_way_is_done_again() {
     let mut bench = Bench::running();
-    bench.feed(Event::Points(Some(Digest([2; 32]))));
+    bench.points(2);
     assert_eq!(bench.after(3).len(), 2);
     bench.feed(Event::TorDown);
     for _minute in 0..30 {
@@ -136,7 +136,7 @@ fn a_failed_probe_is_repeated_at_once_and_the_descriptor_fetched() {
 #[test]
 fn unanswered_work_is_given_up_and_done_again() {
     let mut bench = Bench::running();
-    bench.feed(Event::Points(Some(Digest([2; 32]))));
+    bench.points(2);
     let lost = bench.after(3);
     assert_eq!(lost.len(), 2, "{lost:?}");
     let again: Vec<_> = (0..400).flat_map(|_second| bench.after(1)).collect();

@@ -158,6 +158,14 @@ impl World {
         }
     }
 
+    /// Other points would be listed, in both descriptors.
+    fn tell_points(&mut self) {
+        let periods: Vec<_> = self.machine.descs().iter().map(|desc| desc.plan().role.period).collect();
+        for period in periods {
+            self.feed(Event::Points(period, Some(Digest([self.points; 32]))));
+        }
+    }
+
     fn act(&mut self, action: Action) {
         // One answer in 200 never comes.
         if self.chance(200)
@@ -183,7 +191,9 @@ impl World {
             }
             Action::Certify { period } => self.certify(period),
             Action::Upload { period, number, hsdirs, .. } => self.upload(period, number, &hsdirs),
-            Action::Begin { .. } => {}
+            Action::Begin { period } => {
+                self.feed(Event::Points(period, Some(Digest([self.points; 32]))));
+            }
             Action::End { period } => {
                 self.certs.remove(&period);
             }
@@ -273,7 +283,7 @@ impl World {
         }
         if self.chance(12) {
             self.points = self.points.wrapping_add(1);
-            self.feed(Event::Points(Some(Digest([self.points; 32]))));
+            self.tell_points();
         }
         // One consensus in ten is missed.
         if self.real >= self.tor_until && !self.chance(10) {
@@ -284,7 +294,6 @@ impl World {
     fn run(&mut self) {
         self.feed(Event::TorUp);
         self.read_consensus();
-        self.feed(Event::Points(Some(Digest([1; 32]))));
         let mut checked = 0;
         while self.real < START + YEAR {
             let wake = self.machine.wake(self.now()).since(self.now()).max(1);

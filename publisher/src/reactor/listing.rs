@@ -1,0 +1,144 @@
+//! What a frontend's descriptors list: asks the merge, and tells the schedule when the answer changes.
+
+use super::act::Hands;
+use super::frontend::Frontend;
+use super::period::Period;
+use crate::backend::Health;
+use crate::log;
+use crate::merge::{Candidate, Merged, Mode, Situation, choose};
+use crate::schedule::{Digest, Event};
+use onionkeep_common::{IntroAuthKey, TimePeriod, UnixTime};
+use sha3::{Digest as _, Sha3_256};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Backends that one log line names.
+const NAMED: usize = 20;
+
+impl Frontend {
+    /// Chooses anew what each descriptor lists, and tells the schedule where it changed.
+    pub(super) fn choose(&mut self, hands: &mut Hands<'_>) {
+        let descs = self.machine.descs().iter().map(|desc| desc.plan().role.period);
+        for at in descs.collect::<Vec<_>>() {
+            if self.period(at, hands).is_some()
+                && let Some(digest) = self.merge(at, hands.now, false)
+            {
+                let points = self.merged(at).is_some_and(|merged| !merged.is_empty()).then_some(digest);
+                self.feed(Event::Points(at, points), hands);
+            }
+        }
+    }
+
+    /// Time has passed: chooses anew if the wheel of what clients fetch has moved.
+    pub(super) fn turn(&mut self, hands: &mut Hands<'_>) {
+        let next = self.shown().and_then(|merged| merged.next_step);
+        let moves = !matches!(self.config.mode, Mode::Ordinary { .. });
+        if moves && next.is_some_and(|next| hands.now >= next) {
+            self.choose(hands);
+        }
+    }
+
+    /// Chooses what a descriptor lists; the digest if it changed.
+    ///
+    /// `regular`: for an upload that was due anyhow. Only then does the wheel of a descriptor move that is not to show
+    /// how many backends there are, or that clients do not fetch.
+    pub(super) fn merge(&mut self, at: TimePeriod, now: UnixTime, regular: bool) -> Option<Digest> {
+        let live = self.live();
+        let fetched = self.fetch_role.is_some_and(|role| role.period == at);
+        let hidden = matches!(self.config.mode, Mode::Ordinary { .. });
+        let seed = Sha3_256::new().chain_update(b"onionkeep wheel v1").chain_update(&self.rank_secret[..]);
+        let seed = seed.chain_update(at.number.0.to_be_bytes()).finalize().into();
+        let period = self.periods.iter().find(|period| period.state.period == at)?;
+        let others = self.periods.iter().filter(|other| other.state.period != at);
+        let avoid: BTreeSet<IntroAuthKey> = others.flat_map(Period::keys).collect();
+        let places = self.places.iter().find(|(period, _places)| *period == at);
+        let candidates: Vec<_> = live.iter().filter_map(|at| self.candidate(*at)).collect();
+        let merged = choose(
+            &candidates,
+            &Situation {
+                mode: self.config.mode,
+                sets: places.map_or(1, |(_period, places)| places.count()),
+                now,
+                seed: &seed,
+                secret: &self.rank_secret,
+                listed: &period.listed,
+                avoid: &avoid,
+                hold: !regular && (hidden || !fetched),
+            },
+        );
+        let digest = merged.digest();
+        let changed = digest != period.merged.digest();
+        if changed {
+            self.say_chosen(at, &merged);
+        }
+        let period = self.periods.iter_mut().find(|period| period.state.period == at)?;
+        period.merged = merged;
+        changed.then_some(digest)
+    }
+
+    /// A backend as the merge sees it.
+    fn candidate(&self, at: usize) -> Option<Candidate<'_>> {
+        let backend = self.backends.get(at)?;
+        let seen = backend.seen()?;
+        Some(Candidate {
+            backend: at,
+            weight: backend.weight,
+            place: self.circle.get(at).copied()?,
+            points: &seen.points,
+            flow_control: seen.flow_control.as_ref(),
+            single_onion: seen.single_onion,
+            pow: seen.pow,
+        })
+    }
+
+    /// The backends that may be listed.
+    fn live(&mut self) -> Vec<usize> {
+        let up = self.numbers(|backend| backend.health() == Health::Up);
+        self.all_dead = up.is_empty();
+        let open = self.numbers(|backend| backend.health() == Health::Up && !backend.draining);
+        if !open.is_empty() {
+            return open;
+        }
+        if !up.is_empty() {
+            // The last backends that are up all drain: they get clients rather than nobody.
+            return up;
+        }
+        // Everything dead at once: more likely it is us. What is listed stays.
+        let points = self.periods.iter().flat_map(|period| &period.merged.sets).flat_map(|set| &set.points);
+        let listed: BTreeSet<usize> = points.map(|(backend, _point)| *backend).collect();
+        if listed.is_empty() {
+            return self.numbers(|backend| backend.seen().is_some());
+        }
+        listed.into_iter().collect()
+    }
+
+    /// What a descriptor is to list.
+    pub(super) fn merged(&self, at: TimePeriod) -> Option<&Merged> {
+        self.periods.iter().find(|period| period.state.period == at).map(|period| &period.merged)
+    }
+
+    /// What the descriptor that clients fetch is to list.
+    pub(super) fn shown(&self) -> Option<&Merged> {
+        self.fetch_role.and_then(|role| self.merged(role.period))
+    }
+
+    /// Logs what is listed now.
+    fn say_chosen(&self, at: TimePeriod, merged: &Merged) {
+        let mut counts: BTreeMap<usize, usize> = BTreeMap::new();
+        for (backend, _point) in merged.sets.iter().flat_map(|set| &set.points) {
+            let count = counts.entry(*backend).or_default();
+            *count = count.saturating_add(1);
+        }
+        let named = counts.iter().take(NAMED).filter_map(|(at, count)| {
+            self.backends.get(*at).map(|backend| format!("{}:{count}", backend.name))
+        });
+        let shares: Vec<_> = named.collect();
+        let line = log::info("chosen").with("period", at.number).with("sets", merged.sets.len());
+        let line = line.with("points", merged.keys().len()).with("backends", counts.len());
+        self.line(line.with("shares", shares.join(","))).write();
+        let (flow_control, single_onion) = merged.mixed();
+        if flow_control || single_onion {
+            let line = log::warn("mixed-backends").with("flow-control", flow_control);
+            self.line(line.with("single-onion", single_onion)).write();
+        }
+    }
+}
