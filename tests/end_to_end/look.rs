@@ -70,7 +70,9 @@ fn collect_newer(stage: &mut Stage, address: &str, before: &Subject) -> Result<B
 
 /// Restarts the publisher with a number of points.
 fn limit_points(stage: &mut Stage, points: Option<u8>) -> Result<()> {
-    let service = Service { max_points: points, ..stage.service() };
+    let usual = stage.service();
+    let mode = if points.is_some() { Some("ordinary") } else { usual.mode };
+    let service = Service { mode, max_points: points, ..usual };
     stage.publisher.serve(vec![service])?;
     restart(stage)
 }

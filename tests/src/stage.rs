@@ -226,7 +226,7 @@ fn service(address: &str, signer: &Signer, backends: &[Backend]) -> Service {
         signer: signer.socket(),
         backends: backends.iter().map(|b| (b.name().to_owned(), b.address().to_owned())).collect(),
         probe_interval: Some(PROBE_INTERVAL),
-        mode: None,
+        mode: Some("wide"),
         max_points: None,
     }
 }

@@ -32,8 +32,9 @@ pub(super) fn assign<'a>(
     let mut places = Matching::default();
     for (at, share) in shares {
         if let Some(candidate) = usable.get(*at) {
-            places.keep(offers.len(), &Offer::new(*at, candidate, taste), *share);
-            offers.push(Offer::new(*at, candidate, taste));
+            let offer = Offer::new(*at, candidate, taste);
+            places.keep(offers.len(), &offer, *share);
+            offers.push(offer);
         }
     }
     for (offer, (_at, share)) in shares.iter().enumerate() {

@@ -5,6 +5,8 @@ use super::*;
 use onionkeep_common::IntroEncKey;
 use proptest::prelude::*;
 
+mod clients;
+
 /// A point with key number `key` on relay number `relay`.
 pub(crate) fn point(key: u8, relay: u8) -> IntroPoint {
     let mut links = vec![2, 0, 6, 127, 0, 0, 1, 0, 80, 2, 20];

@@ -66,7 +66,8 @@ impl Frontend {
             },
         );
         let digest = merged.digest();
-        let changed = digest != period.merged.digest();
+        let is_news = !merged.is_empty() || !period.merged.is_empty();
+        let changed = is_news && digest != period.merged.digest();
         if changed {
             self.say_chosen(at, &merged);
         }
