@@ -7,6 +7,8 @@ use std::process::Command;
 
 /// What an auditor must read of others: third-party crates linked into the signer.
 const SIGNER_CRATES_MAX: usize = 60;
+/// The same with the feature `yubihsm`.
+const SIGNER_YUBIHSM_CRATES_MAX: usize = 110;
 /// Lines before a file's tests.
 const LINES_MAX: usize = 400;
 
@@ -62,8 +64,14 @@ fn expect_none(rule: &str, broken: &[String]) {
 
 /// `cargo tree` of a package's normal dependencies, one `name version` a line, each once.
 fn tree(package: &str) -> BTreeSet<String> {
+    tree_with(package, "")
+}
+
+/// The same with features.
+fn tree_with(package: &str, features: &str) -> BTreeSet<String> {
     let output = Command::new(env!("CARGO"))
         .args(["tree", "--locked", "-e", "normal", "--prefix", "none", "-f", "{p}", "-p", package])
+        .args(["--features", features])
         .current_dir(root())
         .output()
         .unwrap();
@@ -101,6 +109,9 @@ fn modules_are_files_with_their_own_name() {
 fn dangerous_words_stand_in_their_own_file_only() {
     let rules: &[(&str, &[&str])] = &[
         ("cryptoki::", &["signer/src/token/pkcs11"]),
+        ("use ::yubihsm", &["signer/src/token/yubihsm/client"]),
+        ("yubihsm::Client", &["signer/src/token/yubihsm/client"]),
+        ("yubihsm::Connector", &["signer/src/token/yubihsm/client"]),
         ("torut::", &["publisher/src/tor"]),
         ("SystemTime::now", &["signer/src/clock.rs", "publisher/src/clock.rs"]),
         (
@@ -159,6 +170,16 @@ fn signer_tree_is_small_and_has_no_network_library() {
 }
 
 #[test]
+fn signer_tree_with_yubihsm_is_known_and_off_by_default() {
+    let tree = tree_with("onionkeep-signer", "yubihsm");
+    let others: Vec<_> = tree.iter().filter(|name| !name.starts_with("onionkeep-")).collect();
+    println!("third-party crates with yubihsm: {} (at most {SIGNER_YUBIHSM_CRATES_MAX})", others.len());
+    assert!(others.len() <= SIGNER_YUBIHSM_CRATES_MAX, "{} crates: {others:#?}", others.len());
+    assert!(others.iter().any(|name| name.starts_with("yubihsm ")));
+    assert!(!self::tree("onionkeep-signer").iter().any(|name| name.starts_with("yubihsm ")));
+}
+
+#[test]
 fn publisher_tree_has_no_token_and_no_core() {
     let tree = tree("onionkeep-publisher");
     println!("crates linked into the publisher: {}", tree.len());
@@ -197,6 +218,7 @@ fn licences_are_on_the_list() {
     let output = Command::new(env!("CARGO"))
         .args(["tree", "--locked", "-e", "normal", "--prefix", "none", "-f", "{p};{l}"])
         .args(["-p", "onionkeep-signer", "-p", "onionkeep-publisher"])
+        .args(["--features", "onionkeep-signer/yubihsm-http"])
         .current_dir(root())
         .output()
         .unwrap();

@@ -65,8 +65,8 @@ pub enum Command {
     /// Example: `onionkeep-signer --config signer.toml deny --onion ADDRESS`
     Deny {
         /// The descriptor-signing public key, in hex.
-        #[arg(long, value_name = "HEX", conflicts_with = "onion", required_unless_present = "onion")]
-        key: Option<String>,
+        #[arg(long = "key", value_name = "HEX", conflicts_with = "onion", required_unless_present = "onion")]
+        public: Option<String>,
         /// The onion address.
         #[arg(long, value_name = "ADDRESS")]
         onion: Option<OnionAddress>,
@@ -103,8 +103,8 @@ pub enum AuditCommand {
         /// The ledger's files, oldest first, or an export; default: those in the configured state directory.
         files: Vec<PathBuf>,
         /// The public audit key that `init` printed; once for each key the ledger has had.
-        #[arg(long, value_name = "KEY")]
-        key: Vec<AuditKey>,
+        #[arg(long = "key", value_name = "KEY")]
+        trusted: Vec<AuditKey>,
         /// A hash that was noted before; some line must have it, or lines were cut off.
         #[arg(long, value_name = "HEX")]
         expect_head: Option<Head>,

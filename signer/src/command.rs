@@ -43,9 +43,9 @@ pub fn run(cli: &Cli) -> Result<ExitCode, Failure> {
         }
         Command::Pin(PinCommand::Change { new }) => pin::change(&cli.config, new),
         Command::Init { new_audit_key } => books::init(&cli.config, *new_audit_key),
-        Command::Deny { key, onion } => books::deny(&cli.config, key.as_deref(), *onion),
-        Command::Audit(AuditCommand::Verify { files, key, expect_head, json }) => {
-            audit::verify(&cli.config, files, key, *expect_head, *json)
+        Command::Deny { public, onion } => books::deny(&cli.config, public.as_deref(), *onion),
+        Command::Audit(AuditCommand::Verify { files, trusted, expect_head, json }) => {
+            audit::verify(&cli.config, files, trusted, *expect_head, *json)
         }
         Command::Audit(AuditCommand::Show { files, last, json }) => {
             audit::show(&cli.config, files, *last, *json)

@@ -12,8 +12,10 @@ use std::path::{Path, PathBuf};
 
 mod token;
 mod world;
+mod yubihsm;
 
 pub use token::TokenConfig;
+pub use yubihsm::{Connector, YubihsmConfig};
 
 /// The file is refused above this size, in octets.
 const FILE_MAX: u64 = 1 << 20;

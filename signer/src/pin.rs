@@ -19,7 +19,7 @@ pub struct Pin(SecretString);
 
 impl Pin {
     /// Takes the text of a PIN.
-    fn new(text: &str) -> Self {
+    pub(crate) fn new(text: &str) -> Self {
         Self(SecretString::from(text))
     }
 

@@ -13,6 +13,8 @@ use zeroize::Zeroizing;
 pub(crate) mod fake;
 pub mod pkcs11;
 pub mod uri;
+#[cfg(feature = "yubihsm")]
+pub mod yubihsm;
 
 pub use crate::audit_key::{AuditKey, AuditSignature};
 
@@ -174,6 +176,9 @@ pub enum TokenError {
     /// What was stored reads back differently.
     #[error("the token gives back another object than was stored")]
     StoredWrong,
+    /// Device or authentication key are not as serving needs them.
+    #[error("the token is not set up for serving: {0}")]
+    Unfit(String),
     /// `token init` would destroy something, or has no place.
     #[error("{0}")]
     Init(String),
@@ -200,6 +205,7 @@ impl Explain for TokenError {
             | Self::Pin(_) => Kind::Pin,
             Self::NoRoot | Self::Roots(_) | Self::Exposed(_) | Self::StoredWrong => Kind::Verification,
             Self::NoAuditKey | Self::AuditKeys(_) | Self::AuditExposed(_) => Kind::Verification,
+            Self::Unfit(_) => Kind::Verification,
             Self::NoDataObjects(_) => Kind::Internal,
             Self::Init(_) => Kind::Refused,
         }
@@ -234,6 +240,9 @@ impl Explain for TokenError {
                 "do not use this token; the audit key must be made on it, sensitive and not extractable"
             }
             Self::StoredWrong => "do not use this token",
+            Self::Unfit(_) => {
+                "reset the device and run onionkeep-signer token init; docs/operate/yubihsm.md explains each right"
+            }
             Self::NoDataObjects(_) => "",
             Self::Init(_) => "to destroy everything on a token, name its serial: token init --erase SERIAL",
         };

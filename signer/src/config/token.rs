@@ -1,5 +1,6 @@
 //! The `[token]` section: which token, which module, how to log in. Written out in keys, or as a PKCS#11 URI.
 
+use super::yubihsm::{self, YubihsmConfig};
 use super::{Depth, path_at, world};
 use crate::pin::PinSource;
 use crate::token::uri::TokenUri;
@@ -7,8 +8,20 @@ use onionkeep_common::config::Section;
 use std::path::PathBuf;
 
 /// The section's keys.
-pub(super) const KEYS: [&str; 8] =
-    ["uri", "module", "label", "serial", "manufacturer", "model", "pin", "so_pin"];
+pub(super) const KEYS: [&str; 12] = [
+    "kind",
+    "uri",
+    "module",
+    "label",
+    "serial",
+    "manufacturer",
+    "model",
+    "pin",
+    "so_pin",
+    "connector",
+    "auth_key_id",
+    "admin_key_id",
+];
 
 /// Which token, and how to log in.
 #[derive(Clone, Debug)]
@@ -27,16 +40,35 @@ pub struct TokenConfig {
     pub pin: PinSource,
     /// Where the security officer's PIN comes from; only `token init` reads it.
     pub so_pin: Option<PinSource>,
+    /// The device, if it is a `YubiHSM` 2 and not a PKCS#11 token.
+    pub yubihsm: Option<YubihsmConfig>,
 }
 
 /// Reads the section.
 pub(super) fn read(section: &Section<'_, '_>, depth: Depth) -> Option<TokenConfig> {
-    let token = if section.has("uri") { by_uri(section) } else { by_keys(section) }?;
-    shared_serial(section, &token);
+    let token = match section.text("kind") {
+        None | Some("pkcs11") => by_pkcs11(section),
+        Some("yubihsm") => yubihsm::read(section),
+        Some(_) => {
+            section.report("kind", "kind: wanted is \"pkcs11\" or \"yubihsm\"");
+            None
+        }
+    }?;
     if depth == Depth::World {
         let pins = [("pin", Some(&token.pin)), ("so_pin", token.so_pin.as_ref())];
-        world::check_token(section, Some(&token.module), &pins);
+        let module = token.yubihsm.is_none().then_some(token.module.as_path());
+        world::check_token(section, module, &pins);
     }
+    Some(token)
+}
+
+/// A token behind a PKCS#11 module.
+fn by_pkcs11(section: &Section<'_, '_>) -> Option<TokenConfig> {
+    for key in yubihsm::KEYS.into_iter().filter(|key| section.has(key)) {
+        section.report(key, format!("{key}: only with kind = \"yubihsm\""));
+    }
+    let token = if section.has("uri") { by_uri(section) } else { by_keys(section) }?;
+    shared_serial(section, &token);
     Some(token)
 }
 
@@ -61,7 +93,8 @@ fn by_uri(section: &Section<'_, '_>) -> Option<TokenConfig> {
         None => section.required_parsed("pin"),
     };
     let TokenUri { label, serial, manufacturer, model, .. } = uri;
-    Some(TokenConfig { module: module?, label, serial, manufacturer, model, pin: pin?, so_pin })
+    let (module, pin, yubihsm) = (module?, pin?, None);
+    Some(TokenConfig { module, label, serial, manufacturer, model, pin, so_pin, yubihsm })
 }
 
 /// Whether a key stands beside the part of the URI that says the same.
@@ -83,8 +116,8 @@ fn by_keys(section: &Section<'_, '_>) -> Option<TokenConfig> {
         (optional("serial", 16), optional("manufacturer", 32), optional("model", 16));
     let pin: Option<PinSource> = section.required_parsed("pin");
     let so_pin: Option<PinSource> = section.parsed("so_pin");
-    let label = label?.to_owned();
-    Some(TokenConfig { module: module?, label, serial, manufacturer, model, pin: pin?, so_pin })
+    let (label, module, pin, yubihsm) = (label?.to_owned(), module?, pin?, None);
+    Some(TokenConfig { module, label, serial, manufacturer, model, pin, so_pin, yubihsm })
 }
 
 /// Whether a text fits a token's blank-padded field of `max` octets.
