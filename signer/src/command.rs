@@ -8,8 +8,8 @@ use crate::import;
 use crate::log::{Level, line};
 use crate::seal::TokenName;
 use crate::serve::{Started, Stopped};
-use crate::token::TokenError;
-use crate::token::pkcs11::{Access, Initialised, Pkcs11Token, initialise};
+use crate::token::pkcs11::{Access, Initialised};
+use crate::token::{Token, TokenError, open};
 use crate::vault::{Shown, Vault};
 use onionkeep_common::OnionAddress;
 use std::io::Write;
@@ -87,9 +87,15 @@ fn token_init(path: &Path, erase: Option<&str>) -> Result<ExitCode, Failure> {
     let so_source = token.so_pin.as_ref().ok_or(ConfigError::Missing("so_pin in [token]"))?;
     let so_pin = so_source.read("new PIN of the security officer").map_err(TokenError::Pin)?;
     let pin = token.pin.read("new PIN of the token").map_err(TokenError::Pin)?;
-    let made = initialise(&token.module, &token.label, token.serial.as_deref(), erase, &so_pin, &pin)?;
+    let made = open::initialise(&config, erase, &so_pin, &pin)?;
     let Initialised { name: TokenName { label, serial }, manufacturer, model } = &made;
     line(Level::Info, "token-initialised", &[("label", label), ("serial", serial)]);
+    if token.yubihsm.is_some() {
+        answer(&format!(
+            "The YubiHSM {serial} is ready: two authentication keys, forced auditing, no factory key.\n"
+        ))?;
+        return Ok(ExitCode::SUCCESS);
+    }
     answer(&format!(
         "The token {label:?} is ready. What is to be added to [token] in {}:\n\nserial = \"{serial}\"\n\
          manufacturer = {manufacturer:?}\nmodel = {model:?}\n",
@@ -99,10 +105,9 @@ fn token_init(path: &Path, erase: Option<&str>) -> Result<ExitCode, Failure> {
 }
 
 /// Opens the configured token and reads what is sealed to it.
-fn open_vault(config: &Config, access: Access) -> Result<Vault<Pkcs11Token>, Failure> {
-    let which = config.which()?;
-    let pin = config.token.pin.read("PIN of the token").map_err(TokenError::Pin)?;
-    let token = Pkcs11Token::open(&config.token.module, which, pin, access)?;
+fn open_vault(config: &Config, access: Access) -> Result<Vault<Box<dyn Token>>, Failure> {
+    let pin = open::pin(config, access)?;
+    let token = open::open(config, pin, access)?;
     Ok(Vault::open(token, &config.state_dir)?)
 }
 

@@ -9,8 +9,8 @@ use crate::harden;
 use crate::ledger::{Keep, Ledger};
 use crate::log::{Level, line};
 use crate::policy::{Grant, Policy};
-use crate::token::TokenError;
-use crate::token::pkcs11::{Access, Pkcs11Token};
+use crate::token::pkcs11::Access;
+use crate::token::{Token, open};
 use crate::vault::Vault;
 use crate::vault::thread::VaultThread;
 use nix::sys::signal::{SigSet, Signal};
@@ -26,7 +26,7 @@ pub struct Started {
     /// The configuration.
     config: Config,
     /// The vault.
-    vault: Vault<Pkcs11Token>,
+    vault: Vault<Box<dyn Token>>,
     /// The ledger.
     ledger: Ledger,
     /// Readable once the signer is asked to stop.
@@ -64,12 +64,11 @@ impl Started {
         if config.grants.is_empty() {
             return Err(ConfigError::Missing("[[onion]]").into());
         }
-        let which = config.which()?;
         let ledger = Ledger::open(&config.state_dir, Keep::for_periods(&config.periods))?;
-        let pin = config.token.pin.read("PIN of the token").map_err(TokenError::Pin)?;
+        let pin = open::pin(&config, Access::Read)?;
         // Before any thread exists, so that all threads inherit it.
         let stop = stop_signals()?;
-        let token = Pkcs11Token::open(&config.token.module, which, pin, Access::Read)?;
+        let token = open::open(&config, pin, Access::Read)?;
         let mut vault = Vault::open(token, &config.state_dir)?;
         vault.check_root()?;
         ledger.must_name(vault.audit_key()?)?;

@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 
 #[cfg(test)]
 pub(crate) mod fake;
+pub mod open;
 pub mod pkcs11;
 pub mod uri;
 #[cfg(feature = "yubihsm")]

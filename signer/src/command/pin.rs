@@ -2,7 +2,7 @@
 
 use super::answer;
 use crate::config::{Config, Depth};
-use crate::error::Failure;
+use crate::error::{Failure, Kind};
 use crate::log::{Level, line};
 use crate::pin::PinSource;
 use crate::token::TokenError;
@@ -13,6 +13,10 @@ use std::process::ExitCode;
 /// `pin change`.
 pub(super) fn change(path: &Path, new: &PinSource) -> Result<ExitCode, Failure> {
     let config = Config::load(path, Depth::Text)?;
+    if config.token.yubihsm.is_some() {
+        let text = "the password of a YubiHSM's authentication key is not changed by this program";
+        return Err(Failure::new(Kind::Usage, text, "docs/operate/yubihsm.md, \"New passwords\""));
+    }
     let which = config.which()?;
     let old = config.token.pin.read("old PIN of the token").map_err(TokenError::Pin)?;
     let new_pin = new.read_new("new PIN of the token").map_err(TokenError::Pin)?;

@@ -3,6 +3,7 @@
 use super::fake::{Fake, Memory};
 use super::init::{SetUp, set_up};
 use super::*;
+use crate::vault::Vault;
 
 /// Password for serving.
 const SERVE: &str = "serve serve serve serve";
@@ -61,6 +62,21 @@ fn a_device_that_was_set_up_serves() {
     token.audit_key().unwrap().verify(b"checkpoint", &signature).unwrap();
     assert!(token.audit_key().unwrap().verify(b"other", &signature).is_err());
     assert_eq!(memory.alarms(), Vec::<String>::new());
+}
+
+#[test]
+fn a_key_that_the_admin_made_opens_for_serving_and_the_serving_key_makes_none() {
+    let (fake, memory, dir) = (Fake::fresh(), Memory::default(), tempfile::tempdir().unwrap());
+    prepare(&fake, &memory, SERVE, ADMIN).unwrap();
+    let admin = open(&fake, &memory, ADMIN, Access::Write).unwrap();
+    let onion = Vault::open(admin, dir.path()).unwrap().generate().unwrap();
+    let mut vault = Vault::open(serving(&fake, &memory), dir.path()).unwrap();
+    vault.check_root().unwrap();
+    vault.check(onion).unwrap();
+    let before = fake.with(|inside| inside.objects.len());
+    assert!(vault.generate().is_err());
+    assert_eq!(fake.with(|inside| inside.objects.len()), before);
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "no sealed key in a file");
 }
 
 #[test]
