@@ -15,7 +15,11 @@ pub(super) fn change(path: &Path, new: &PinSource) -> Result<ExitCode, Failure> 
     let config = Config::load(path, Depth::Text)?;
     if config.token.yubihsm.is_some() {
         let text = "the password of a YubiHSM's authentication key is not changed by this program";
-        return Err(Failure::new(Kind::Usage, text, "docs/operate/yubihsm.md, \"New passwords\""));
+        return Err(Failure::new(
+            Kind::Usage,
+            text,
+            "reset the device, set it up with the new password and restore; docs/operate/yubihsm.md",
+        ));
     }
     let which = config.which()?;
     let old = config.token.pin.read("old PIN of the token").map_err(TokenError::Pin)?;
