@@ -108,7 +108,7 @@ fn token_init(path: &Path, erase: Option<&str>) -> Result<ExitCode, Failure> {
 fn open_vault(config: &Config, access: Access) -> Result<Vault<Box<dyn Token>>, Failure> {
     let pin = open::pin(config, access)?;
     let token = open::open(config, pin, access)?;
-    Ok(Vault::open(token, &config.state_dir)?)
+    Ok(Vault::open(token, &config.state_dir)?.sealing_by(config.token.seal))
 }
 
 /// `key new`.

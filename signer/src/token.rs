@@ -5,7 +5,7 @@
 
 use crate::error::{Explain, Kind};
 use crate::pin::PinError;
-use crate::seal::TokenName;
+use crate::seal::{SealKind, TokenName};
 use onionkeep_common::OnionAddress;
 use zeroize::Zeroizing;
 
@@ -41,6 +41,48 @@ pub trait Token: Send {
     /// # Errors
     /// [`TokenError`] if the token cannot, or makes a key that is not guarded.
     fn create_root(&mut self) -> Result<(), TokenError>;
+
+    /// Checks the key on which seals of `kind` rest, as [`Token::check_root`] does.
+    ///
+    /// # Errors
+    /// [`TokenError::NoRoot`] if there is none, [`TokenError::Exposed`] if it is not guarded as it must be.
+    fn check_seal_key(&mut self, kind: SealKind) -> Result<(), TokenError> {
+        match kind {
+            SealKind::HmacSha256 => self.check_root(),
+            SealKind::RsaOaep | SealKind::EcdhP256 => Err(TokenError::no_such_seal(kind)),
+        }
+    }
+
+    /// Generates the key on which seals of `kind` rest, as [`Token::create_root`] does.
+    ///
+    /// # Errors
+    /// [`TokenError`] if the token cannot, or makes a key that is not guarded.
+    fn create_seal_key(&mut self, kind: SealKind) -> Result<(), TokenError> {
+        match kind {
+            SealKind::HmacSha256 => self.create_root(),
+            SealKind::RsaOaep | SealKind::EcdhP256 => Err(TokenError::no_such_seal(kind)),
+        }
+    }
+
+    /// Material for a new seal of a kind that has one; `random` is what `oaep` encrypts.
+    ///
+    /// # Errors
+    /// [`TokenError::NoSuchSeal`] if the token has no such seals, [`TokenError`] if it cannot make the material.
+    fn fresh_material(
+        &mut self,
+        kind: SealKind,
+        _random: &Zeroizing<[u8; 32]>,
+    ) -> Result<Vec<u8>, TokenError> {
+        Err(TokenError::no_such_seal(kind))
+    }
+
+    /// The secret that the token gives for material, every time the same.
+    ///
+    /// # Errors
+    /// [`TokenError::NoSuchSeal`] if the token has no such seals, [`TokenError`] if it is away or refuses the material.
+    fn secret(&mut self, kind: SealKind, _material: &[u8]) -> Result<Zeroizing<[u8; 32]>, TokenError> {
+        Err(TokenError::no_such_seal(kind))
+    }
 
     /// All sealed keys on the token, as they were stored.
     ///
@@ -159,6 +201,17 @@ pub enum TokenError {
     /// There are several root keys.
     #[error("the token has {0} onionkeep root keys; exactly one must be there")]
     Roots(usize),
+    /// This token has no seals of the kind.
+    #[error("this token cannot seal by {kind}: {why}")]
+    NoSuchSeal {
+        /// The kind.
+        kind: SealKind,
+        /// Why not.
+        why: String,
+    },
+    /// The token does not decrypt or agree on what a seal holds.
+    #[error("the token refuses the sealed object, which was altered or is another token's ({0})")]
+    Refused(String),
     /// The root key is not guarded.
     #[error("the token's root key is not guarded: {0}")]
     Exposed(String),
@@ -193,6 +246,13 @@ pub enum TokenError {
     },
 }
 
+impl TokenError {
+    /// A token that has only the kind that every token has.
+    fn no_such_seal(kind: SealKind) -> Self {
+        Self::NoSuchSeal { kind, why: "it has no such key".to_owned() }
+    }
+}
+
 impl Explain for TokenError {
     fn kind(&self) -> Kind {
         match self {
@@ -208,6 +268,8 @@ impl Explain for TokenError {
             Self::NoAuditKey | Self::AuditKeys(_) | Self::AuditExposed(_) => Kind::Verification,
             Self::Unfit(_) => Kind::Verification,
             Self::NoDataObjects(_) => Kind::Internal,
+            Self::NoSuchSeal { .. } => Kind::Usage,
+            Self::Refused(_) => Kind::Verification,
             Self::Init(_) => Kind::Refused,
         }
     }
@@ -243,6 +305,10 @@ impl Explain for TokenError {
             Self::StoredWrong => "do not use this token",
             Self::Unfit(_) => {
                 "reset the device and run onionkeep-signer token init; docs/operate/yubihsm.md explains each right"
+            }
+            Self::NoSuchSeal { .. } => "seal in [token]: another kind, docs/TOKENS.md says which fits",
+            Self::Refused(_) => {
+                "restore the sealed key from a backup, or import the key again on a fresh token"
             }
             Self::NoDataObjects(_) => "",
             Self::Init(_) => "to destroy everything on a token, name its serial: token init --erase SERIAL",

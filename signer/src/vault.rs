@@ -5,14 +5,14 @@
 
 use crate::error::{Explain, Kind};
 use crate::log::{Level, line};
-use crate::seal::{Kek, SealError, SealKind, SealedKey};
+use crate::seal::{Head, Kek, SealError, SealKind, SealedKey};
 use crate::token::{Token, TokenError};
 use onionkeep_common::{
     DescSigningKey, EncodedCert, ExpirationHours, IdentityKey, OnionAddress, PeriodLength, PeriodNumber,
     TimePeriod,
 };
 use onionkeep_core::{CertTerms, CoreError, ExpandedKey, Hedge};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -165,6 +165,8 @@ pub struct Vault<T: Token> {
     unreadable: Vec<(Place, SealError)>,
     /// Where files are.
     state_dir: PathBuf,
+    /// By which primitive new keys are sealed.
+    seal: SealKind,
 }
 
 impl<T: Token> Vault<T> {
@@ -177,8 +179,13 @@ impl<T: Token> Vault<T> {
         for (path, octets) in files::read(state_dir)? {
             found.push((Place::File(path), octets));
         }
-        let mut vault =
-            Self { token, keys: BTreeMap::new(), unreadable: Vec::new(), state_dir: state_dir.to_owned() };
+        let mut vault = Self {
+            token,
+            keys: BTreeMap::new(),
+            unreadable: Vec::new(),
+            state_dir: state_dir.to_owned(),
+            seal: SealKind::HmacSha256,
+        };
         for (place, octets) in found {
             match SealedKey::from_octets(&octets) {
                 Ok(sealed) => vault.add(sealed, place),
@@ -186,6 +193,13 @@ impl<T: Token> Vault<T> {
             }
         }
         Ok(vault)
+    }
+
+    /// Seals new keys by `seal` instead of HMAC; keys that are there open by what they were sealed with.
+    #[must_use]
+    pub const fn sealing_by(mut self, seal: SealKind) -> Self {
+        self.seal = seal;
+        self
     }
 
     /// Notes a sealed key.
@@ -200,12 +214,17 @@ impl<T: Token> Vault<T> {
         self.keys.is_empty() && self.unreadable.is_empty()
     }
 
-    /// Checks the root key's attributes, and that its value is refused.
+    /// Checks the attributes of the root key of every kind of seal that is in use, and that its value is refused.
     ///
     /// # Errors
     /// [`VaultError::Token`] if it is missing or not guarded.
     pub fn check_root(&mut self) -> Result<(), VaultError> {
-        Ok(self.token.check_root()?)
+        let mut kinds: BTreeSet<_> =
+            self.keys.values().flatten().map(|stored| stored.sealed.kind()).collect();
+        if kinds.is_empty() {
+            kinds.insert(self.seal);
+        }
+        kinds.into_iter().try_for_each(|kind| Ok(self.token.check_seal_key(kind)?))
     }
 
     /// Opens the seal of one onion once, to see that it opens.
@@ -264,13 +283,28 @@ impl<T: Token> Vault<T> {
     /// Has the token derive the KEK, and opens one seal.
     fn open_seal(&mut self, sealed: &SealedKey) -> Result<ExpandedKey, VaultError> {
         let onion = sealed.onion();
-        let kek = self.kek(onion.identity(), sealed.salt())?;
+        let kek = self.kek(sealed.head())?;
         sealed.open(&kek, self.token.name()).map_err(|why| VaultError::Seal { onion, why })
     }
 
-    /// The KEK of one onion and salt.
-    fn kek(&mut self, onion: &IdentityKey, salt: &[u8; 32]) -> Result<Kek, VaultError> {
-        Ok(Kek::new(self.token.mac(&SealedKey::derivation(onion, salt))?))
+    /// The KEK of one seal.
+    fn kek(&mut self, head: &Head) -> Result<Kek, VaultError> {
+        match head.kind {
+            SealKind::HmacSha256 => Ok(Kek::new(self.token.mac(&head.derivation())?)),
+            SealKind::RsaOaep | SealKind::EcdhP256 => {
+                Ok(Kek::from_secret(&self.token.secret(head.kind, &head.material)?, head))
+            }
+        }
+    }
+
+    /// The head of a new seal.
+    fn new_head(&mut self, onion: IdentityKey) -> Result<Head, VaultError> {
+        let (kind, salt) = (self.seal, *random::octets()?);
+        let material = match kind {
+            SealKind::HmacSha256 => Vec::new(),
+            SealKind::RsaOaep | SealKind::EcdhP256 => self.token.fresh_material(kind, &random::octets()?)?,
+        };
+        Ok(Head { kind, onion, salt, material })
     }
 
     /// About objects that could not be read, for an error.
@@ -300,9 +334,9 @@ impl<T: Token> Vault<T> {
             return Err(VaultError::Known(onion));
         }
         self.ensure_root()?;
-        let salt = *random::octets()?;
-        let kek = self.kek(onion.identity(), &salt)?;
-        let sealed = SealedKey::seal(key, &kek, salt, self.token.name())
+        let head = self.new_head(*onion.identity())?;
+        let kek = self.kek(&head)?;
+        let sealed = SealedKey::seal(key, &kek, head, self.token.name())
             .map_err(|why| VaultError::Seal { onion, why })?;
         self.open_seal(&sealed)?;
         let place = self.store(onion, &sealed)?;
@@ -310,10 +344,14 @@ impl<T: Token> Vault<T> {
         Ok(onion)
     }
 
-    /// Checks the root key, or makes it on a token that has neither root nor sealed keys.
+    /// Checks the root key, or makes it on a token that has neither root nor keys sealed by it.
     fn ensure_root(&mut self) -> Result<(), VaultError> {
-        match self.token.check_root() {
-            Err(TokenError::NoRoot) if self.is_empty() => Ok(self.token.create_root()?),
+        let kind = self.seal;
+        let used = self.keys.values().flatten().any(|stored| stored.sealed.kind() == kind);
+        match self.token.check_seal_key(kind) {
+            Err(TokenError::NoRoot) if !used && self.unreadable.is_empty() => {
+                Ok(self.token.create_seal_key(kind)?)
+            }
             // Sealed keys without their root: a second root would hide that they are lost.
             result => Ok(result?),
         }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::pin::PinSource;
+use crate::seal::SealKind;
 
 /// A configuration with all that is required.
 const SMALL: &str = "state_dir = \"/var/lib/x\"\nsocket = \"/run/x.sock\"\n[token]\nmodule = \"/usr/lib/m.so\"\n\
@@ -133,6 +134,15 @@ fn a_bad_uri_is_one_problem_that_repeats_no_value() {
     let problems = lines(&with_token(uri));
     assert!(problems.len() == 1 && problems[0].contains("line 4: uri: pin-value"), "{problems:?}");
     assert!(!problems[0].contains("sesame"));
+}
+
+#[test]
+fn the_kind_of_seal_is_read_and_hmac_without_it() {
+    let seal = |text: &str| Config::parse(text, Depth::Text).map(|config| config.token.seal);
+    assert_eq!(seal(SMALL).unwrap(), SealKind::HmacSha256);
+    assert_eq!(seal(&format!("{SMALL}seal = \"oaep\"")).unwrap(), SealKind::RsaOaep);
+    assert_eq!(seal(&format!("{SMALL}seal = \"ecdh-p256\"")).unwrap(), SealKind::EcdhP256);
+    assert!(lines(&format!("{SMALL}seal = \"gcm\""))[0].contains("line 7: seal: wanted is \"hmac\""));
 }
 
 #[test]

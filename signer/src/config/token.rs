@@ -3,12 +3,13 @@
 use super::yubihsm::{self, YubihsmConfig};
 use super::{Depth, path_at, world};
 use crate::pin::PinSource;
+use crate::seal::SealKind;
 use crate::token::uri::TokenUri;
 use onionkeep_common::config::Section;
 use std::path::PathBuf;
 
 /// The section's keys.
-pub(super) const KEYS: [&str; 12] = [
+pub(super) const KEYS: [&str; 13] = [
     "kind",
     "uri",
     "module",
@@ -21,6 +22,7 @@ pub(super) const KEYS: [&str; 12] = [
     "connector",
     "auth_key_id",
     "admin_key_id",
+    "seal",
 ];
 
 /// Which token, and how to log in.
@@ -42,6 +44,8 @@ pub struct TokenConfig {
     pub so_pin: Option<PinSource>,
     /// The device, if it is a `YubiHSM` 2 and not a PKCS#11 token.
     pub yubihsm: Option<YubihsmConfig>,
+    /// By what new keys are sealed; keys that are there say themselves by what they open.
+    pub seal: SealKind,
 }
 
 /// Reads the section.
@@ -93,8 +97,13 @@ fn by_uri(section: &Section<'_, '_>) -> Option<TokenConfig> {
         None => section.required_parsed("pin"),
     };
     let TokenUri { label, serial, manufacturer, model, .. } = uri;
-    let (module, pin, yubihsm) = (module?, pin?, None);
-    Some(TokenConfig { module, label, serial, manufacturer, model, pin, so_pin, yubihsm })
+    let (module, pin, yubihsm, seal) = (module?, pin?, None, seal(section));
+    Some(TokenConfig { module, label, serial, manufacturer, model, pin, so_pin, yubihsm, seal })
+}
+
+/// By what new keys are sealed.
+fn seal(section: &Section<'_, '_>) -> SealKind {
+    section.parsed("seal").unwrap_or(SealKind::HmacSha256)
 }
 
 /// Whether a key stands beside the part of the URI that says the same.
@@ -117,7 +126,8 @@ fn by_keys(section: &Section<'_, '_>) -> Option<TokenConfig> {
     let pin: Option<PinSource> = section.required_parsed("pin");
     let so_pin: Option<PinSource> = section.parsed("so_pin");
     let (label, module, pin, yubihsm) = (label?.to_owned(), module?, pin?, None);
-    Some(TokenConfig { module, label, serial, manufacturer, model, pin, so_pin, yubihsm })
+    let seal = seal(section);
+    Some(TokenConfig { module, label, serial, manufacturer, model, pin, so_pin, yubihsm, seal })
 }
 
 /// Whether a text fits a token's blank-padded field of `max` octets.

@@ -2,13 +2,14 @@
 
 use super::token::TokenConfig;
 use crate::pin::PinSource;
+use crate::seal::SealKind;
 use onionkeep_common::config::Section;
 use std::path::PathBuf;
 
 /// Keys that only this kind has.
 pub(super) const KEYS: [&str; 3] = ["connector", "auth_key_id", "admin_key_id"];
 /// Keys that only PKCS#11 has.
-const OTHERS: [&str; 5] = ["uri", "module", "label", "manufacturer", "model"];
+const OTHERS: [&str; 6] = ["uri", "module", "label", "manufacturer", "model", "seal"];
 /// What stands for the label that a device does not have.
 const LABEL: &str = "yubihsm";
 /// Digits of a serial number.
@@ -71,6 +72,7 @@ pub(super) fn read(section: &Section<'_, '_>) -> Option<TokenConfig> {
         pin: pin?,
         so_pin,
         yubihsm: Some(yubihsm),
+        seal: SealKind::HmacSha256,
     })
 }
 

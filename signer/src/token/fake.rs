@@ -2,7 +2,7 @@
 
 use super::{Token, TokenError};
 use crate::audit_key::{AuditKey, AuditSignature};
-use crate::seal::TokenName;
+use crate::seal::{SealKind, TokenName};
 use ed25519_dalek::{Signer, SigningKey};
 use hmac::{Hmac, KeyInit, Mac};
 use onionkeep_common::OnionAddress;
@@ -89,6 +89,26 @@ impl Token for FakeToken {
             Ok(())
         })?;
         self.check_root()
+    }
+
+    fn check_seal_key(&mut self, _kind: SealKind) -> Result<(), TokenError> {
+        self.check_root()
+    }
+
+    fn create_seal_key(&mut self, _kind: SealKind) -> Result<(), TokenError> {
+        self.create_root()
+    }
+
+    fn fresh_material(
+        &mut self,
+        _kind: SealKind,
+        random: &Zeroizing<[u8; 32]>,
+    ) -> Result<Vec<u8>, TokenError> {
+        Ok(random.to_vec())
+    }
+
+    fn secret(&mut self, kind: SealKind, material: &[u8]) -> Result<Zeroizing<[u8; 32]>, TokenError> {
+        self.mac(&[kind.name().as_bytes(), material].concat())
     }
 
     fn sealed(&mut self) -> Result<Vec<Vec<u8>>, TokenError> {

@@ -7,7 +7,7 @@
 use super::{Token, TokenError, Which};
 use crate::audit_key::{AuditKey, AuditSignature};
 use crate::pin::Pin;
-use crate::seal::TokenName;
+use crate::seal::{SealKind, TokenName};
 use cryptoki::error::Error;
 use cryptoki::object::ObjectHandle;
 use cryptoki::session::Session;
@@ -24,6 +24,7 @@ mod info;
 mod init;
 mod module;
 mod object;
+mod pair;
 
 pub use change::change_pin;
 pub use init::{Initialised, initialise};
@@ -253,6 +254,53 @@ impl Token for Pkcs11Token {
     fn create_root(&mut self) -> Result<(), TokenError> {
         self.attempt("generating the root key", object::create_root)?;
         self.check_root()
+    }
+
+    fn check_seal_key(&mut self, kind: SealKind) -> Result<(), TokenError> {
+        match kind {
+            SealKind::HmacSha256 => self.check_root(),
+            SealKind::RsaOaep | SealKind::EcdhP256 => {
+                self.attempt("reading the root key pair's attributes", |live| pair::check(live, kind))
+            }
+        }
+    }
+
+    fn create_seal_key(&mut self, kind: SealKind) -> Result<(), TokenError> {
+        match kind {
+            SealKind::HmacSha256 => self.create_root(),
+            SealKind::RsaOaep | SealKind::EcdhP256 => {
+                self.attempt("generating the root key pair", |live| pair::create(live, kind))?;
+                self.check_seal_key(kind)
+            }
+        }
+    }
+
+    fn fresh_material(
+        &mut self,
+        kind: SealKind,
+        random: &Zeroizing<[u8; 32]>,
+    ) -> Result<Vec<u8>, TokenError> {
+        if kind == SealKind::EcdhP256 {
+            return self.attempt("making a point", |live| pair::point(live));
+        }
+        let mut refused = TokenError::NoRoot;
+        for hash in pair::OaepHash::ALL {
+            match self.attempt("OAEP", |live| pair::encrypt(live, hash, random)) {
+                // A hash that the token does not know; the next one may do.
+                Err(error @ (TokenError::Failed { .. } | TokenError::Refused(_))) => refused = error,
+                result => return result,
+            }
+        }
+        Err(refused)
+    }
+
+    fn secret(&mut self, kind: SealKind, material: &[u8]) -> Result<Zeroizing<[u8; 32]>, TokenError> {
+        match kind {
+            SealKind::EcdhP256 => self.attempt("key agreement", |live| pair::agree(live, material)),
+            SealKind::RsaOaep | SealKind::HmacSha256 => {
+                self.attempt("decryption of a seal", |live| pair::decrypt(live, material))
+            }
+        }
     }
 
     fn sealed(&mut self) -> Result<Vec<Vec<u8>>, TokenError> {

@@ -51,6 +51,19 @@ fn a_new_key_certifies_and_survives_a_restart() {
 }
 
 #[test]
+fn every_kind_of_seal_certifies_and_opens_by_what_it_was_sealed_with() {
+    for kind in SealKind::ALL {
+        let home = Home::new();
+        let onion = home.vault().sealing_by(kind).generate().unwrap();
+        // Opening looks at the object, not at the configuration.
+        let mut vault = home.vault();
+        vault.check_root().unwrap();
+        vault.certify(onion, &terms()).unwrap();
+        assert_eq!(vault.show()[0].kind, kind);
+    }
+}
+
+#[test]
 fn several_onions_share_a_token_and_each_has_its_own_seal() {
     let home = Home::new();
     let (first, second) = (home.vault().generate().unwrap(), home.vault().generate().unwrap());

@@ -141,6 +141,13 @@ impl Kit {
         std::fs::write(self.home.join("signer.toml"), text).unwrap();
     }
 
+    /// Adds lines to `[token]`, the last table of a configuration without onions.
+    pub(crate) fn append(&self, lines: &str) {
+        let path = self.home.join("signer.toml");
+        let text = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(path, text + lines).unwrap();
+    }
+
     /// A command of the signer.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         self.command_of("signer.toml", arguments)

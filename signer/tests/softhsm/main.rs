@@ -19,3 +19,4 @@ mod ladder;
 mod person;
 mod program;
 mod residue;
+mod seals;

@@ -1,6 +1,7 @@
 //! What the library's answers mean, and which step of the ladder cures them; the only place that knows return codes.
 
 use super::TokenError;
+use cryptoki::context::Function;
 use cryptoki::error::{Error, RvError};
 
 /// The steps of the ladder, each more thorough than the one before.
@@ -59,8 +60,22 @@ const NO_DATA_OBJECTS: [RvError; 6] = [
     RvError::DeviceMemory,
 ];
 
+/// Codes by which a token says that it cannot decrypt or agree on what it was given.
+const REFUSED_MATERIAL: [RvError; 9] = [
+    RvError::EncryptedDataInvalid,
+    RvError::EncryptedDataLenRange,
+    RvError::DataInvalid,
+    RvError::DataLenRange,
+    RvError::ArgumentsBad,
+    RvError::MechanismParamInvalid,
+    RvError::FunctionFailed,
+    RvError::GeneralError,
+    RvError::PublicKeyInvalid,
+];
+
 /// Codes by which a token says that it does not know a kind of key.
-const UNKNOWN_KIND: [RvError; 10] = [
+const UNKNOWN_KIND: [RvError; 11] = [
+    RvError::KeySizeRange,
     RvError::MechanismInvalid,
     RvError::MechanismParamInvalid,
     RvError::CurveNotSupported,
@@ -81,6 +96,18 @@ fn code(error: &Error) -> Option<RvError> {
 /// Whether the answer is one of `codes`.
 fn is_one_of(error: &Error, codes: &[RvError]) -> bool {
     code(error).is_some_and(|code| codes.contains(&code))
+}
+
+/// What the answer to decryption or key agreement means: material that the token refuses is altered or another token's.
+///
+/// `SoftHSM` answers it with a general error, which from any other call would mean that the token is gone.
+pub(super) fn opening(error: Error) -> super::Trouble {
+    let opening = matches!(&error, Error::Pkcs11(_, Function::Decrypt | Function::DeriveKey));
+    if opening && is_one_of(&error, &REFUSED_MATERIAL) {
+        super::Trouble::Finding(TokenError::Refused(word(&error)))
+    } else {
+        super::Trouble::Answer(error)
+    }
 }
 
 /// Whether the token does not know the kind of key that was asked for.
@@ -160,7 +187,6 @@ pub(super) fn is_initialised(error: &Error) -> bool {
 mod tests {
     use super::*;
     use crate::error::{Explain, Kind};
-    use cryptoki::context::Function;
 
     fn answer(code: RvError) -> Error {
         Error::Pkcs11(code, Function::Login)
@@ -180,6 +206,21 @@ mod tests {
             assert_eq!(error.kind(), Kind::Pin, "{error}");
         }
         assert_eq!(login("user PIN", &answer(RvError::DeviceRemoved)).kind(), Kind::Away);
+    }
+
+    #[test]
+    fn material_that_is_refused_is_told_from_a_token_that_is_gone() {
+        for (code, function, refused) in [
+            (RvError::GeneralError, Function::Decrypt, true),
+            (RvError::EncryptedDataInvalid, Function::Decrypt, true),
+            (RvError::MechanismParamInvalid, Function::DeriveKey, true),
+            (RvError::GeneralError, Function::FindObjectsInit, false),
+            (RvError::DeviceRemoved, Function::Decrypt, false),
+        ] {
+            let trouble = opening(Error::Pkcs11(code, function));
+            let found = matches!(trouble, super::super::Trouble::Finding(TokenError::Refused(_)));
+            assert_eq!(found, refused, "{code:?} {function:?}");
+        }
     }
 
     #[test]

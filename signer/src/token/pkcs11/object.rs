@@ -1,6 +1,7 @@
 //! The objects on a token: the root key and the sealed keys. The only place with their attributes.
 
 use super::{Live, TokenError, Trouble, answer};
+use crate::seal::SealKind;
 use cryptoki::mechanism::Mechanism;
 use cryptoki::object::{Attribute, AttributeType, KeyType, ObjectClass, ObjectHandle};
 use cryptoki::session::Session;
@@ -48,20 +49,16 @@ fn root(live: &mut Live) -> Result<ObjectHandle, Trouble> {
     }
 }
 
-/// By what the root key is found.
-fn root_template() -> [Attribute; 4] {
-    [
-        Attribute::Class(ObjectClass::SECRET_KEY),
-        Attribute::KeyType(KeyType::GENERIC_SECRET),
-        Attribute::Token(true),
-        Attribute::Label(ROOT_LABEL.to_vec()),
-    ]
+/// By what the root key is found; its key type is not asked for: a TPM's HMAC keys are of a type of their own.
+fn root_template() -> [Attribute; 3] {
+    [Attribute::Class(ObjectClass::SECRET_KEY), Attribute::Token(true), Attribute::Label(ROOT_LABEL.to_vec())]
 }
 
 /// Generates the root key: made on the token, signs, and nothing else.
 pub(super) fn create_root(live: &mut Live) -> Result<(), Trouble> {
     let mut template = root_template().to_vec();
     template.extend([
+        Attribute::KeyType(KeyType::GENERIC_SECRET),
         Attribute::ValueLen(ROOT_LEN.into()),
         Attribute::Private(true),
         Attribute::Sensitive(true),
@@ -75,8 +72,16 @@ pub(super) fn create_root(live: &mut Live) -> Result<(), Trouble> {
         Attribute::Wrap(false),
         Attribute::Unwrap(false),
     ]);
-    live.root = Some(live.session.generate_key(&Mechanism::GenericSecretKeyGen, &template)?);
-    Ok(())
+    match live.session.generate_key(&Mechanism::GenericSecretKeyGen, &template) {
+        Ok(root) => {
+            live.root = Some(root);
+            Ok(())
+        }
+        Err(error) if answer::is_unknown_kind(&error) => {
+            Err(TokenError::NoSuchSeal { kind: SealKind::HmacSha256, why: answer::word(&error) }.into())
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// An attribute that is a truth value, and what it must be.
@@ -125,12 +130,21 @@ pub(super) fn broken_rule(rules: &[AttributeRule], found: &[Attribute]) -> Optio
 
 /// Tries to read the value of a key. An answer with the value is the end of it.
 pub(super) fn value_is_refused(session: &Session, key: ObjectHandle) -> Result<(), Trouble> {
-    let Ok(mut given) = session.get_attributes(key, &[AttributeType::Value]) else { return Ok(()) };
+    is_refused(session, key, AttributeType::Value)
+}
+
+/// Tries to read one secret part of a key.
+pub(super) fn is_refused(session: &Session, key: ObjectHandle, part: AttributeType) -> Result<(), Trouble> {
+    let Ok(given) = session.get_attributes(key, &[part]) else { return Ok(()) };
     let mut exposed = false;
-    for attribute in &mut given {
-        if let Attribute::Value(value) = attribute {
-            exposed |= !value.is_empty();
-            value.zeroize();
+    for attribute in given {
+        if let Attribute::Value(mut secret)
+        | Attribute::PrivateExponent(mut secret)
+        | Attribute::Prime1(mut secret)
+        | Attribute::Exponent1(mut secret) = attribute
+        {
+            exposed |= !secret.is_empty();
+            secret.zeroize();
         }
     }
     if exposed {
