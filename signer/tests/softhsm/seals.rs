@@ -181,6 +181,7 @@ fn served(kit: Kit) {
     for kind in SealKind::ALL {
         assert!(shown.contains(&format!("  {kind}  on token  opens")), "{shown}");
     }
+    kit.run(&["init"]).good();
     let serving = kit.serve();
     for (onion, seed) in onions.iter().zip(1..) {
         assert!(matches!(serving.ask(*onion, seed), Reply::Certificate(_)), "{}", kit.log());
