@@ -5,7 +5,7 @@ use super::{AuditKey, AuditSignature, Token, TokenError};
 use crate::config::{Config, ConfigError};
 use crate::error::Failure;
 use crate::pin::Pin;
-use crate::seal::TokenName;
+use crate::seal::{SealKind, TokenName};
 use onionkeep_common::OnionAddress;
 use zeroize::Zeroizing;
 
@@ -78,6 +78,26 @@ impl Token for Box<dyn Token> {
 
     fn create_root(&mut self) -> Result<(), TokenError> {
         (**self).create_root()
+    }
+
+    fn check_seal_key(&mut self, kind: SealKind) -> Result<(), TokenError> {
+        (**self).check_seal_key(kind)
+    }
+
+    fn create_seal_key(&mut self, kind: SealKind) -> Result<(), TokenError> {
+        (**self).create_seal_key(kind)
+    }
+
+    fn fresh_material(
+        &mut self,
+        kind: SealKind,
+        random: &Zeroizing<[u8; 32]>,
+    ) -> Result<Vec<u8>, TokenError> {
+        (**self).fresh_material(kind, random)
+    }
+
+    fn secret(&mut self, kind: SealKind, material: &[u8]) -> Result<Zeroizing<[u8; 32]>, TokenError> {
+        (**self).secret(kind, material)
     }
 
     fn sealed(&mut self) -> Result<Vec<Vec<u8>>, TokenError> {
