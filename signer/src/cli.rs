@@ -74,6 +74,20 @@ pub enum Command {
     /// Check, show or hand over the ledger.
     #[command(subcommand)]
     Audit(AuditCommand),
+    /// The part of serve that has the socket, the rules and the ledger.
+    #[command(hide = true)]
+    Gate {
+        /// Test the vault that often.
+        #[arg(long, value_name = "SECONDS")]
+        self_test: Option<u64>,
+    },
+    /// The part of serve that has the token.
+    #[command(hide = true)]
+    Vault {
+        /// How many vaults there were with this one.
+        #[arg(long, value_name = "COUNT")]
+        generation: u32,
+    },
     /// Find everything that is wrong with the configuration.
     ///
     /// Example: `onionkeep-signer --config signer.toml check-config`

@@ -7,7 +7,7 @@ use crate::harden;
 use crate::import;
 use crate::log::{Level, line};
 use crate::seal::TokenName;
-use crate::serve::{Started, Stopped};
+use crate::serve;
 use crate::token::pkcs11::{Access, Initialised};
 use crate::token::{Token, TokenError, open};
 use crate::vault::{Shown, Vault};
@@ -52,7 +52,9 @@ pub fn run(cli: &Cli) -> Result<ExitCode, Failure> {
         }
         Command::Audit(AuditCommand::Checkpoint) => audit::checkpoint(&cli.config),
         Command::Audit(AuditCommand::Export { out }) => audit::export(&cli.config, out.as_deref()),
-        Command::Serve => serve(&cli.config),
+        Command::Serve => serve::keeper(&cli.config),
+        Command::Gate { self_test } => serve::gate(&cli.config, *self_test),
+        Command::Vault { generation } => serve::vault(&cli.config, *generation),
     }
 }
 
@@ -175,14 +177,5 @@ fn row(key: &Shown) -> String {
     match opens {
         Ok(()) => format!("{onion}  {kind}  on {place}  opens, key is that of the address\n"),
         Err(error) => format!("{onion}  {kind}  on {place}  NOT GOOD: {error}\n"),
-    }
-}
-
-/// `serve`.
-fn serve(path: &Path) -> Result<ExitCode, Failure> {
-    let config = Config::load(path, Depth::Text)?;
-    match Started::new(config)?.harden()?.listen()?.run()? {
-        Stopped::Asked => Ok(ExitCode::SUCCESS),
-        Stopped::Interrupted => Ok(ExitCode::from(130)),
     }
 }

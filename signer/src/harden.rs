@@ -1,6 +1,6 @@
 //! What the process gives up before it serves; the only place that does. Order and reasons: `docs/THREAT-MODEL.md`.
 
-use crate::config::MemoryLock;
+use crate::config::{Config, MemoryLock};
 use crate::error::{Explain, Kind};
 use crate::log::{Level, line};
 use rustix::mm::{MlockAllFlags, mlockall};
@@ -63,9 +63,38 @@ pub(crate) fn no_dumps() -> Result<(), HardenError> {
 pub(crate) fn harden(memory_lock: MemoryLock) -> Result<(), HardenError> {
     no_dumps()?;
     lock_memory(memory_lock)?;
-    let failed =
-        |error: rustix::io::Errno| HardenError::Call { what: "no new privileges", source: error.into() };
-    set_no_new_privs(true).map_err(failed)
+    no_new_privileges()
+}
+
+/// What the keeper gives up, and its children with it.
+///
+/// # Errors
+/// [`HardenError`] if something cannot be given up.
+pub(crate) fn plain() -> Result<(), HardenError> {
+    no_dumps()?;
+    no_new_privileges()
+}
+
+/// What the gate gives up. It has no secret, so its memory is not locked.
+///
+/// # Errors
+/// [`HardenError`] if something cannot be given up.
+pub(crate) fn gate() -> Result<(), HardenError> {
+    plain()
+}
+
+/// What the vault gives up.
+///
+/// # Errors
+/// [`HardenError`] if something cannot be given up.
+pub(crate) fn vault(config: &Config) -> Result<(), HardenError> {
+    harden(config.memory_lock)
+}
+
+/// No program that it runs has more rights than it has itself.
+fn no_new_privileges() -> Result<(), HardenError> {
+    set_no_new_privs(true)
+        .map_err(|error| HardenError::Call { what: "no new privileges", source: error.into() })
 }
 
 /// Locks what is and what will be in memory, or says that it may be swapped.

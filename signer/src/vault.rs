@@ -1,7 +1,7 @@
 //! Owns the token's session and does what needs the secret: unseal, certify, wipe. Speaks typed messages to the gate.
 //!
-//! The gate knows only [`Ask`], [`Answer`] and [`Certifier`]: plain data without secret, handle or pointer, so that the
-//! vault can move into a process of its own.
+//! The gate knows only [`Ask`], [`Answer`] and [`Certifier`]: plain data without secret, handle or pointer. The vault
+//! runs in a process of its own (`serve/vault_role.rs`); the gate's end of the pair is `vault/client.rs`.
 
 use crate::error::{Explain, Kind};
 use crate::log::{Level, line};
@@ -19,11 +19,11 @@ use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 mod audit;
+pub mod client;
 mod files;
 pub mod message;
 pub(crate) mod random;
 pub(crate) mod scrub;
-pub mod thread;
 
 pub use message::{Answer, Ask};
 
@@ -31,6 +31,12 @@ pub use message::{Answer, Ask};
 pub trait Certifier: Send + Sync {
     /// Answers within a deadline of its own.
     fn ask(&self, ask: Ask) -> Answer;
+}
+
+impl<C: Certifier> Certifier for std::sync::Arc<C> {
+    fn ask(&self, ask: Ask) -> Answer {
+        self.as_ref().ask(ask)
+    }
 }
 
 /// Why the vault cannot do something.

@@ -1,4 +1,4 @@
-//! The listening socket: made, guarded, accepted from, removed. The only place that looks at who connects.
+//! The listening socket: made, guarded, accepted from. The only place that looks at who connects.
 
 use super::places::Places;
 use super::{Gate, connection};
@@ -10,7 +10,7 @@ use rustix::net::sockopt::socket_peercred;
 use std::fs::Permissions;
 use std::io;
 use std::os::fd::AsFd;
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,8 +18,6 @@ use std::time::{Duration, Instant};
 
 /// Stack of a connection's thread in octets.
 const STACK: usize = 192 * 1024;
-/// How long connections may take to end when the signer stops.
-const STOP_PATIENCE: Duration = Duration::from_secs(2);
 /// Strangers are logged at most once in this time.
 const STRANGER_PAUSE: Duration = Duration::from_secs(1);
 
@@ -60,14 +58,10 @@ impl Explain for ListenError {
     }
 }
 
-/// A listening socket; its file is removed when this is dropped.
+/// A listening socket. Its file stays behind: the next start replaces a socket that nobody answers on.
 pub struct Listener {
     /// The socket.
     socket: UnixListener,
-    /// Its path.
-    path: PathBuf,
-    /// The file's inode, so that only our own is removed.
-    inode: Option<u64>,
     /// The connections that are served.
     places: Arc<Places>,
     /// Strangers since the last line about them, and when that was.
@@ -97,11 +91,10 @@ impl Listener {
         std::fs::set_permissions(&temporary, Permissions::from_mode(mode)).map_err(cannot)?;
         socket.set_nonblocking(true).map_err(cannot)?;
         std::fs::rename(&temporary, path).map_err(cannot)?;
-        let inode = path.metadata().ok().map(|data| data.ino());
-        Ok(Self { socket, path: path.to_owned(), inode, places: Arc::default(), strangers: (0, None) })
+        Ok(Self { socket, places: Arc::default(), strangers: (0, None) })
     }
 
-    /// Serves until `stop` can be read. Connections that are open then get a moment to end.
+    /// Serves until `stop` can be read. Connections that are open then end with the process.
     ///
     /// # Errors
     /// What the system says if it cannot be waited for peers.
@@ -116,7 +109,6 @@ impl Listener {
             }
             let [peer, stop_asked] = ready.map(|fd| !fd.revents().is_empty());
             if stop_asked {
-                self.drain();
                 return Ok(());
             }
             if peer {
@@ -171,20 +163,6 @@ impl Listener {
         let uid = uid.map_or("unknown".to_owned(), |uid| uid.to_string());
         line(Level::Warn, "stranger-closed", &[("uid", &uid), ("count", count)]);
         self.strangers = (0, Some(Instant::now()));
-    }
-
-    /// Waits a moment for the connections to end.
-    fn drain(&self) {
-        self.places.wait_until_free(STOP_PATIENCE);
-    }
-}
-
-impl Drop for Listener {
-    fn drop(&mut self) {
-        let own = self.path.symlink_metadata().ok().map(|data| data.ino()) == self.inode;
-        if own && let Err(error) = std::fs::remove_file(&self.path) {
-            line(Level::Warn, "socket-not-removed", &[("why", &error)]);
-        }
     }
 }
 

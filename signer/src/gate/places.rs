@@ -1,8 +1,7 @@
 //! Who is served at once: the only place that counts connections, so that no uid can take another's.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Connections of all peers that are served at once.
 pub const CONNECTIONS_MAX: usize = 64;
@@ -14,8 +13,6 @@ pub const CONNECTIONS_OF_UID_MAX: usize = 8;
 pub(super) struct Places {
     /// How many of each uid; no entry is 0.
     open: Mutex<BTreeMap<u32, usize>>,
-    /// Rung when one ends.
-    ended: Condvar,
 }
 
 impl Places {
@@ -32,12 +29,6 @@ impl Places {
         Some(Place { places: Arc::clone(places), uid })
     }
 
-    /// Waits until nobody is served any more, at most for `patience`.
-    pub(super) fn wait_until_free(&self, patience: Duration) {
-        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        let _still_open = self.ended.wait_timeout_while(open, patience, |open| !open.is_empty());
-    }
-
     /// Gives a place back.
     fn give_back(&self, uid: u32) {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
@@ -45,8 +36,6 @@ impl Places {
             *count = count.saturating_sub(1);
         }
         open.retain(|_uid, count| *count > 0);
-        drop(open);
-        self.ended.notify_all();
     }
 }
 
@@ -84,7 +73,6 @@ mod tests {
         let held: Vec<_> = (0..1000).filter_map(|number| Places::take(&places, number / 8)).collect();
         assert_eq!(held.len(), CONNECTIONS_MAX);
         drop(held);
-        places.wait_until_free(Duration::ZERO);
         assert!(places.open.lock().unwrap().is_empty());
     }
 }

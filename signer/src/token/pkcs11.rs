@@ -1,8 +1,9 @@
-//! A token behind a PKCS#11 module: pinned by label and serial, logged in once, brought back when it fails.
+//! A token behind a PKCS#11 module: pinned by label and serial, logged in once.
 //!
 //! Together with the files below `token/pkcs11/` the only place that names the PKCS#11 library. What is done about a
-//! failing call (the ladder) is decided in `Pkcs11Token::attempt`: find the object again; open a new session and log in;
-//! finalize, load and pin anew, with growing pauses. A PIN that was refused is never tried again.
+//! failing call (the ladder) is decided in `Pkcs11Token::attempt`: find the object again; open a new session, which is
+//! logged in as the process is; end the process. The PIN is wiped after the one log-in, so that only a fresh process,
+//! which the keeper starts, can log in again.
 
 use super::{Token, TokenError, Which};
 use crate::audit_key::{AuditKey, AuditSignature};
@@ -11,14 +12,13 @@ use crate::seal::{SealKind, TokenName};
 use cryptoki::error::Error;
 use cryptoki::object::ObjectHandle;
 use cryptoki::session::Session;
+use cryptoki::slot::Slot;
 use onionkeep_common::OnionAddress;
 use std::path::Path;
-use std::time::Duration;
 use zeroize::Zeroizing;
 
 mod answer;
 mod audit;
-mod backoff;
 mod change;
 mod info;
 mod init;
@@ -30,7 +30,6 @@ pub use change::change_pin;
 pub use init::{Initialised, initialise};
 
 use answer::Cure;
-use backoff::Backoff;
 pub use module::Access;
 use module::Module;
 
@@ -62,24 +61,21 @@ impl From<TokenError> for Trouble {
     }
 }
 
+/// **Seconds** after which a fresh process may have brought the token back.
+const FRESH_PROCESS: u32 = 1;
+
 /// A token behind a PKCS#11 module.
 pub struct Pkcs11Token {
-    /// The loaded module; `None` between finalizing and loading.
+    /// The loaded module; `None` only while this is dropped.
     module: Option<Module>,
-    /// The session; `None` while the token is away. Dropped before the module.
+    /// The session; `None` once only a fresh process helps. Dropped before the module.
     live: Option<Live>,
-    /// Where the module is.
-    path: std::path::PathBuf,
-    /// By what the token is known again.
+    /// Where the token is.
+    slot: Slot,
+    /// By what the token is known.
     which: Which,
-    /// For logging in again after the token was away.
-    pin: Pin,
-    /// Set for ever once the PIN was refused.
-    pin_refused: bool,
     /// Whether objects are to be written.
     access: Access,
-    /// Pauses between tries to bring the token back.
-    backoff: Backoff,
 }
 
 impl Pkcs11Token {
@@ -91,17 +87,9 @@ impl Pkcs11Token {
         let which = which.into();
         let module = Module::load(path)?;
         let slot = module.pinned(&which)?;
-        let session = module.log_in(slot, &pin, access, false)?;
-        Ok(Self {
-            module: Some(module),
-            live: Some(Live { session, root: None }),
-            path: path.to_owned(),
-            which,
-            pin,
-            pin_refused: false,
-            access,
-            backoff: Backoff::new(Duration::from_secs(1), Duration::from_secs(30)),
-        })
+        let session = module.log_in(slot, &pin, access)?;
+        drop(pin);
+        Ok(Self { module: Some(module), live: Some(Live { session, root: None }), slot, which, access })
     }
 
     /// Runs `act` and, if it fails, climbs the ladder as far as the answer asks for; each step is taken once.
@@ -112,129 +100,66 @@ impl Pkcs11Token {
     ) -> Result<T, TokenError> {
         let mut reached = Cure::None;
         loop {
-            let trouble = match self.live() {
-                Ok(live) => match act(live) {
-                    Ok(value) => return Ok(value),
-                    Err(trouble) => trouble,
-                },
-                Err(error) => return Err(error),
+            let Some(live) = self.live.as_mut() else {
+                return Err(gone("the session was given up".to_owned()));
+            };
+            let trouble = match act(live) {
+                Ok(value) => return Ok(value),
+                Err(trouble) => trouble,
             };
             let cure = match &trouble {
                 Trouble::Answer(error) => answer::cure(error),
-                // An object that vanished between two sessions may be back with a fresh library.
-                Trouble::Finding(TokenError::NoRoot) if reached == Cure::FindAgain => Cure::LoadAgain,
+                // An object that vanished under our hands may be back with a fresh library.
+                Trouble::Finding(TokenError::NoRoot) if reached == Cure::FindAgain => Cure::StartAnew,
                 Trouble::Finding(_) => Cure::None,
             };
             // The same answer after its cure asks for the next step.
             let cure = if cure == Cure::None { cure } else { cure.max(reached.next()) };
-            if cure == Cure::None || reached == Cure::LoadAgain {
-                return Err(self.given_up(what, trouble));
+            match cure {
+                Cure::None => return Err(trouble.error(what)),
+                Cure::FindAgain => live.root = None,
+                Cure::SessionAgain => self.new_session()?,
+                Cure::StartAnew => {
+                    self.live = None;
+                    return Err(gone(trouble.error(what).to_string()));
+                }
             }
             reached = cure;
-            self.take(cure)?;
         }
     }
 
-    /// Takes one step of the ladder.
-    fn take(&mut self, cure: Cure) -> Result<(), TokenError> {
-        match cure {
-            Cure::None => Ok(()),
-            Cure::FindAgain => {
-                if let Some(live) = self.live.as_mut() {
-                    live.root = None;
-                }
-                Ok(())
-            }
-            Cure::LogInAgain => {
-                self.live = None;
-                self.come_back(false)
-            }
-            Cure::LoadAgain => self.come_back(true),
-        }
+    /// A new session, logged in as the process still is; the old one keeps the log-in alive until then.
+    fn new_session(&mut self) -> Result<(), TokenError> {
+        let old = self.live.take();
+        let module = self.module.as_ref().ok_or_else(|| gone("no module".to_owned()))?;
+        let session = module.session_as_logged_in(self.slot, self.access);
+        drop(old);
+        self.live = Some(Live { session: session?, root: None });
+        Ok(())
     }
+}
 
-    /// The session; brings the token back first if it is away and the pause is over.
-    fn live(&mut self) -> Result<&mut Live, TokenError> {
-        if self.live.is_none() {
-            self.come_back(true)?;
-        }
-        self.live.as_mut().ok_or_else(|| TokenError::Away { why: "no session".to_owned(), retry_after: 1 })
-    }
-
-    /// Drops session and module, so that the library forgets everything.
-    fn unload(&mut self) {
-        self.live = None;
-        if let Some(module) = self.module.take() {
-            module.unload();
-        }
-    }
-
-    /// Pins the token and logs in again; `anew` with a fresh library, and not before the pause is over.
-    fn come_back(&mut self, anew: bool) -> Result<(), TokenError> {
-        if self.pin_refused {
-            return Err(TokenError::PinIncorrect("user PIN"));
-        }
-        if anew && let Some(wait) = self.backoff.wait() {
-            return Err(TokenError::Away {
-                why: "it did not answer".to_owned(),
-                retry_after: backoff::seconds(wait),
-            });
-        }
-        if anew {
-            self.unload();
-        }
-        match self.bring_back() {
-            Ok(session) => {
-                self.backoff.worked();
-                self.live = Some(Live { session, root: None });
-                Ok(())
-            }
-            Err(error) => Err(self.away(error)),
-        }
-    }
-
-    /// One try to have a session again.
-    fn bring_back(&mut self) -> Result<Session, TokenError> {
-        let module = match self.module.take() {
-            Some(module) => module,
-            None => Module::load(&self.path)?,
-        };
-        let module = self.module.insert(module);
-        let slot = module.pinned(&self.which)?;
-        module.log_in(slot, &self.pin, self.access, true)
-    }
-
-    /// What a failed try to come back means: a refused PIN for ever, everything else until the pause is over.
-    fn away(&mut self, error: TokenError) -> TokenError {
-        let pin = matches!(
-            error,
-            TokenError::PinIncorrect(_) | TokenError::PinLocked(_) | TokenError::PinFinalTry(_)
-        );
-        if pin {
-            self.pin_refused = true;
-            return error;
-        }
-        let retry_after = backoff::seconds(self.backoff.failed());
-        TokenError::Away { why: error.to_string(), retry_after }
-    }
-
-    /// The error of an attempt after which nothing is left to be done.
-    fn given_up(&mut self, what: &'static str, trouble: Trouble) -> TokenError {
-        match trouble {
-            Trouble::Finding(error) => error,
-            Trouble::Answer(error) if answer::cure(&error) == Cure::None => answer::failed(what, &error),
-            Trouble::Answer(error) => {
-                self.live = None;
-                let error = answer::failed(what, &error);
-                self.away(error)
-            }
+impl Trouble {
+    /// As an error, for an attempt after which nothing is left to be done.
+    fn error(self, what: &'static str) -> TokenError {
+        match self {
+            Self::Finding(error) => error,
+            Self::Answer(error) => answer::failed(what, &error),
         }
     }
 }
 
+/// The error after which only a fresh process helps.
+fn gone(why: String) -> TokenError {
+    TokenError::Away { why, retry_after: FRESH_PROCESS }
+}
+
 impl Drop for Pkcs11Token {
     fn drop(&mut self) {
-        self.unload();
+        self.live = None;
+        if let Some(module) = self.module.take() {
+            module.unload();
+        }
     }
 }
 

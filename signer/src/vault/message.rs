@@ -3,7 +3,7 @@
 //! A packet is: version, kind, the question's id (8 octets), the fields, nothing after them. Numbers are big-endian.
 //! Nothing in an [`Ask`] is ever signed as it stands: the vault builds what it signs from the fields.
 
-use crate::token::{AuditKey, AuditSignature};
+use crate::audit_key::{AuditKey, AuditSignature};
 use onionkeep_common::{
     DescSigningKey, EncodedCert, ExpirationHours, IdentityKey, OnionAddress, PeriodLength, PeriodNumber,
     TimePeriod,

@@ -1,13 +1,11 @@
 //! The vault with a token in memory: what is kept opens, what was tampered with does not, files where the token has no place.
 
-use super::thread::VaultThread;
 use super::*;
 use crate::token::fake::{FakeToken, Inside};
 use onionkeep_common::{
     DescSigningKey, ExpirationHours, PeriodLength, PeriodNumber, TimePeriod, UncheckedCert,
 };
 use std::sync::MutexGuard;
-use std::time::{Duration, Instant};
 
 /// A token, a state directory, and a vault that is opened anew each time.
 struct Home {
@@ -152,29 +150,6 @@ fn an_unknown_onion_is_named() {
 }
 
 #[test]
-fn an_away_token_answers_away_and_comes_back() {
-    let home = Home::new();
-    let onion = home.vault().generate().unwrap();
-    let thread = VaultThread::start(home.vault(), Duration::from_secs(5)).unwrap();
-    let ask = Ask::Certify { onion, terms: terms() };
-    home.inside().away = true;
-    assert!(matches!(thread.ask(ask), Answer::Away { retry_after: 7, .. }));
-    home.inside().away = false;
-    assert!(matches!(thread.ask(ask), Answer::Certificate(_)));
-}
-
-#[test]
-fn a_hanging_token_is_answered_for_in_time() {
-    let home = Home::new();
-    let onion = home.vault().generate().unwrap();
-    home.inside().slow = Duration::from_millis(400);
-    let thread = VaultThread::start(home.vault(), Duration::from_millis(50)).unwrap();
-    let start = Instant::now();
-    assert!(matches!(thread.ask(Ask::Certify { onion, terms: terms() }), Answer::Away { .. }));
-    assert!(start.elapsed() < Duration::from_millis(300), "{:?}", start.elapsed());
-}
-
-#[test]
 fn the_self_test_asks_the_token_and_sees_what_a_certificate_would_see() {
     let home = Home::new();
     let onion = home.vault().generate().unwrap();
@@ -198,14 +173,4 @@ fn each_certificate_asks_the_token_once_and_no_key_is_kept() {
         vault.certify(onion, &terms()).unwrap();
     }
     assert_eq!(home.inside().macs, before + 3);
-}
-
-#[test]
-fn stopping_closes_the_token() {
-    let home = Home::new();
-    let _onion = home.vault().generate().unwrap();
-    let thread = VaultThread::start(home.vault(), Duration::from_secs(5)).unwrap();
-    let holders = std::sync::Arc::strong_count(&home.token.inside);
-    drop(thread);
-    assert_eq!(std::sync::Arc::strong_count(&home.token.inside), holders - 1);
 }

@@ -254,30 +254,99 @@ impl Ran {
     }
 }
 
-/// A signer that serves; killed when dropped.
+/// A signer that serves, all three processes of it; killed when dropped.
 pub(crate) struct Serving {
+    /// The keeper.
     pub(crate) child: Child,
     socket: PathBuf,
 }
 
 impl Drop for Serving {
     fn drop(&mut self) {
+        let children = self.children();
         let _already_ended = self.child.kill();
         let _status = self.child.wait();
+        children.into_iter().for_each(wait_gone);
+    }
+}
+
+/// Waits until a process is no more, or is only waited for.
+pub(crate) fn wait_gone(pid: u32) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    let is_there = || {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        stat.rsplit_once(')').is_some_and(|(_name, rest)| !rest.starts_with(" Z"))
+    };
+    while is_there() {
+        assert!(Instant::now() < deadline, "process {pid} does not end");
+        std::thread::sleep(Duration::from_millis(5));
     }
 }
 
 impl Serving {
-    /// Sends a signal and waits for the end.
+    /// Sends a signal to the keeper and waits for the end of all.
     pub(crate) fn signal(mut self, signal: rustix::process::Signal) -> Option<i32> {
+        let children = self.children();
         let pid = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(pid, signal).unwrap();
-        self.child.wait().unwrap().code()
+        let code = self.child.wait().unwrap().code();
+        children.into_iter().for_each(wait_gone);
+        code
+    }
+
+    /// The processes that the keeper has started and that run.
+    pub(crate) fn children(&self) -> Vec<u32> {
+        let pid = self.child.id();
+        let text = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+        text.split_whitespace().map(|pid| pid.parse().unwrap()).collect()
+    }
+
+    /// The process with this role, `gate` or `vault`; waits for it.
+    pub(crate) fn role(&self, role: &str) -> u32 {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        let has_role = |pid: &u32| {
+            let words = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            words.split(|octet| *octet == 0).any(|word| word == role.as_bytes())
+        };
+        loop {
+            if let Some(pid) = self.children().into_iter().find(has_role) {
+                return pid;
+            }
+            assert!(Instant::now() < deadline, "there is no {role}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Keeper, gate and vault.
+    pub(crate) fn all(&self) -> [u32; 3] {
+        [self.child.id(), self.role("gate"), self.role("vault")]
+    }
+
+    /// Sends a signal to one of them.
+    pub(crate) fn strike(&self, role: &str, signal: rustix::process::Signal) -> u32 {
+        let pid = self.role(role);
+        let target = rustix::process::Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
+        rustix::process::kill_process(target, signal).unwrap();
+        pid
     }
 
     /// Asks for a certificate with the key of `seed` for the current period.
     pub(crate) fn ask(&self, onion: OnionAddress, seed: u8) -> Reply {
         ask(&self.socket, &request(onion, seed, 0))
+    }
+}
+
+impl Serving {
+    /// Asks again as long as the answer is that the token is away; for at most 20 s.
+    pub(crate) fn ask_until_answered(&self, onion: OnionAddress, seed: u8) -> Reply {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
+            let reply = self.ask(onion, seed);
+            if !matches!(reply, Reply::Away { .. }) || Instant::now() > deadline {
+                return reply;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
     }
 }
 

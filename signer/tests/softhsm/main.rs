@@ -17,6 +17,7 @@ mod drill;
 mod kit;
 mod ladder;
 mod person;
+mod processes;
 mod program;
 mod residue;
 mod seals;

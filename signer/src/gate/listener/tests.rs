@@ -6,6 +6,7 @@ use crate::gate::tests::Stage;
 use onionkeep_common::wire::frame::Header;
 use onionkeep_common::wire::{HEADER_LEN, Rule};
 use std::io::{Read, Write};
+use std::os::unix::fs::MetadataExt;
 use std::thread::JoinHandle;
 
 /// A gate that serves until this is dropped.
@@ -143,13 +144,12 @@ fn beyond_the_limit_a_peer_is_told_busy() {
 }
 
 #[test]
-fn stopping_removes_the_socket_and_ends_silent_connections_in_time() {
+fn stopping_does_not_wait_for_silent_connections() {
     let mut served = Served::new();
     let _silent = served.connect();
     let start = Instant::now();
     served.stop();
-    assert!(start.elapsed() < STOP_PATIENCE * 2);
-    assert!(!served.path.exists());
+    assert!(start.elapsed() < connection::FRAME_PATIENCE);
 }
 
 #[test]
@@ -159,9 +159,9 @@ fn a_stale_socket_file_is_replaced_and_a_live_one_is_not() {
     drop(UnixListener::bind(&path).unwrap());
     let listener = Listener::bind(&path, 0o600, None).unwrap();
     assert!(matches!(Listener::bind(&path, 0o600, None), Err(ListenError::Taken(_))));
-    assert!(path.exists());
     drop(listener);
-    assert!(!path.exists());
+    assert!(path.exists());
+    assert!(Listener::bind(&path, 0o600, None).is_ok());
 }
 
 #[test]
@@ -174,16 +174,11 @@ fn what_is_no_socket_stays() {
 }
 
 #[test]
-fn mode_is_as_configured_and_another_signers_socket_is_not_removed() {
+fn mode_is_as_configured() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("s");
-    let listener = Listener::bind(&path, 0o640, None).unwrap();
+    let _listener = Listener::bind(&path, 0o640, None).unwrap();
     assert_eq!(path.metadata().unwrap().mode() & 0o777, 0o640);
-    std::fs::remove_file(&path).unwrap();
-    let other = UnixListener::bind(&path).unwrap();
-    drop(listener);
-    assert!(path.exists());
-    drop(other);
 }
 
 #[test]

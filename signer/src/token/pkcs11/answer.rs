@@ -11,10 +11,10 @@ pub(super) enum Cure {
     None,
     /// Find the object again.
     FindAgain,
-    /// Open a new session and log in.
-    LogInAgain,
-    /// Finalize the library, load it again, find the token again.
-    LoadAgain,
+    /// Open a new session, which is logged in as the process is.
+    SessionAgain,
+    /// Give up; a fresh process loads the library, finds the token and logs in.
+    StartAnew,
 }
 
 impl Cure {
@@ -22,8 +22,8 @@ impl Cure {
     pub(super) const fn next(self) -> Self {
         match self {
             Self::None => Self::FindAgain,
-            Self::FindAgain => Self::LogInAgain,
-            Self::LogInAgain | Self::LoadAgain => Self::LoadAgain,
+            Self::FindAgain => Self::SessionAgain,
+            Self::SessionAgain | Self::StartAnew => Self::StartAnew,
         }
     }
 }
@@ -120,9 +120,9 @@ pub(super) fn cure(error: &Error) -> Cure {
     if is_one_of(error, &STALE_HANDLE) {
         Cure::FindAgain
     } else if is_one_of(error, &NO_SESSION) {
-        Cure::LogInAgain
+        Cure::SessionAgain
     } else if is_one_of(error, &DEVICE) {
-        Cure::LoadAgain
+        Cure::StartAnew
     } else {
         Cure::None
     }
@@ -173,11 +173,6 @@ pub(super) fn storing(error: Error) -> super::Trouble {
     }
 }
 
-/// Whether a login was answered with "already logged in".
-pub(super) fn is_logged_in(error: &Error) -> bool {
-    is_one_of(error, &[RvError::UserAlreadyLoggedIn])
-}
-
 /// Whether initialising the library was answered with "already initialised".
 pub(super) fn is_initialised(error: &Error) -> bool {
     is_one_of(error, &[RvError::CryptokiAlreadyInitialized])
@@ -226,10 +221,10 @@ mod tests {
     #[test]
     fn each_answer_has_its_step() {
         assert_eq!(cure(&answer(RvError::ObjectHandleInvalid)), Cure::FindAgain);
-        assert_eq!(cure(&answer(RvError::SessionHandleInvalid)), Cure::LogInAgain);
-        assert_eq!(cure(&answer(RvError::UserNotLoggedIn)), Cure::LogInAgain);
-        assert_eq!(cure(&answer(RvError::DeviceRemoved)), Cure::LoadAgain);
-        assert_eq!(cure(&answer(RvError::GeneralError)), Cure::LoadAgain);
+        assert_eq!(cure(&answer(RvError::SessionHandleInvalid)), Cure::SessionAgain);
+        assert_eq!(cure(&answer(RvError::UserNotLoggedIn)), Cure::SessionAgain);
+        assert_eq!(cure(&answer(RvError::DeviceRemoved)), Cure::StartAnew);
+        assert_eq!(cure(&answer(RvError::GeneralError)), Cure::StartAnew);
         assert_eq!(cure(&answer(RvError::MechanismInvalid)), Cure::None);
         // A wrong PIN is cured by nothing: no step may try it again.
         for code in [RvError::PinIncorrect, RvError::PinLocked, RvError::PinExpired] {

@@ -8,7 +8,7 @@ use crate::seal::TokenName;
 use crate::token::Which;
 use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
 use cryptoki::error::Error;
-use cryptoki::session::{Session, UserType};
+use cryptoki::session::{Session, SessionState, UserType};
 use cryptoki::slot::Slot;
 use std::path::{Path, PathBuf};
 
@@ -108,26 +108,35 @@ impl Module {
     }
 
     /// Opens a session and logs in, once, after a look at the PIN's flags.
-    ///
-    /// `again` accepts "already logged in", which after the first login is no check of the PIN and need not be.
-    pub(super) fn log_in(
-        &self,
-        slot: Slot,
-        pin: &Pin,
-        access: Access,
-        again: bool,
-    ) -> Result<Session, TokenError> {
+    pub(super) fn log_in(&self, slot: Slot, pin: &Pin, access: Access) -> Result<Session, TokenError> {
         self.look_at_pin(slot)?;
+        let session = self.session(slot, access)?;
+        match pin.with(|pin| session.login(UserType::User, Some(pin))) {
+            Ok(()) => Ok(session),
+            Err(error) => Err(answer::login("user PIN", &error)),
+        }
+    }
+
+    /// Opens a session without a PIN; [`TokenError::Away`] if the process is no longer logged in.
+    pub(super) fn session_as_logged_in(&self, slot: Slot, access: Access) -> Result<Session, TokenError> {
+        let away = |why| TokenError::Away { why, retry_after: super::FRESH_PROCESS };
+        let session = self.session(slot, access).map_err(|error| away(error.to_string()))?;
+        let info = session.get_session_info().map_err(|error| away(answer::word(&error)))?;
+        match info.session_state() {
+            SessionState::RoUser | SessionState::RwUser => Ok(session),
+            SessionState::RoPublic | SessionState::RwPublic | SessionState::RwSecurityOfficer => {
+                Err(away("the log-in is lost".to_owned()))
+            }
+        }
+    }
+
+    /// Opens a session.
+    fn session(&self, slot: Slot, access: Access) -> Result<Session, TokenError> {
         let session = match access {
             Access::Read => self.context.open_ro_session(slot),
             Access::Write => self.context.open_rw_session(slot),
         };
-        let session = session.map_err(|error| answer::failed("opening a session", &error))?;
-        match pin.with(|pin| session.login(UserType::User, Some(pin))) {
-            Ok(()) => Ok(session),
-            Err(error) if again && answer::is_logged_in(&error) => Ok(session),
-            Err(error) => Err(answer::login("user PIN", &error)),
-        }
+        session.map_err(|error| answer::failed("opening a session", &error))
     }
 }
 

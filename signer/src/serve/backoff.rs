@@ -1,4 +1,4 @@
-//! Pauses between tries to bring a token back: doubled while it fails, up to a limit.
+//! Pauses between the starts of vaults: doubled while they fail, up to a limit.
 
 use crate::clock::{deadline_in, until};
 use std::time::{Duration, Instant};
@@ -41,14 +41,6 @@ impl Backoff {
     }
 }
 
-/// Whole **seconds**, at least 1.
-pub(super) fn seconds(wait: Duration) -> u32 {
-    u32::try_from(wait.as_secs())
-        .unwrap_or(u32::MAX)
-        .saturating_add(u32::from(wait.subsec_nanos() > 0))
-        .max(1)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -63,12 +55,5 @@ mod tests {
         backoff.worked();
         assert_eq!(backoff.wait(), None);
         assert_eq!(backoff.failed().as_secs(), 1);
-    }
-
-    #[test]
-    fn seconds_round_up() {
-        assert_eq!(seconds(Duration::ZERO), 1);
-        assert_eq!(seconds(Duration::from_millis(1001)), 2);
-        assert_eq!(seconds(Duration::from_secs(30)), 30);
     }
 }
