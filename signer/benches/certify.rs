@@ -175,9 +175,10 @@ fn fsync_alone(kit: &Kit) -> impl FnMut() -> Duration {
 
 /// Resident memory and its peak, in KiB.
 fn memory(serving: &Serving) -> [u64; 2] {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", serving.child.id())).unwrap();
-    ["VmRSS:", "VmHWM:"].map(|name| {
+    let kib = |pid: u32, name: &str| -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
         line.trim().trim_end_matches(" kB").parse().unwrap()
-    })
+    };
+    ["VmRSS:", "VmHWM:"].map(|name| serving.all().into_iter().map(|pid| kib(pid, name)).sum())
 }

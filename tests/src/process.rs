@@ -183,15 +183,19 @@ impl Process {
 
     /// Asks it to end (SIGTERM) and waits for it.
     pub fn stop(mut self, limit: Duration) -> Result<ExitStatus> {
+        let children = self.children();
         self.signal(Signal::TERM)?;
-        self.wait_end(limit)
+        let status = self.wait_end(limit)?;
+        wait_gone(&children)?;
+        Ok(status)
     }
 
     /// Ends it at once (SIGKILL) and waits for it.
     pub fn kill(mut self) -> Result<()> {
+        let children = self.children();
         self.child.kill()?;
         self.child.wait()?;
-        Ok(())
+        wait_gone(&children)
     }
 
     /// Waits for its end.
@@ -222,12 +226,34 @@ impl Process {
         self.memory_kib("VmHWM:")
     }
 
-    /// One line of `/proc/PID/status`.
+    /// One line of `/proc/PID/status`, summed over the process and its children.
     fn memory_kib(&self, name: &str) -> Result<u64> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix(name)).context("no such line")?;
-        Ok(line.trim().trim_end_matches(" kB").trim().parse()?)
+        let mut sum = 0;
+        for pid in self.children().into_iter().chain([self.id()]) {
+            let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+            let line = status.lines().find_map(|line| line.strip_prefix(name)).context("no such line")?;
+            sum += line.trim().trim_end_matches(" kB").trim().parse::<u64>()?;
+        }
+        Ok(sum)
     }
+
+    /// The processes that it has started and that run.
+    fn children(&self) -> Vec<u32> {
+        let pid = self.id();
+        let text = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+        text.split_whitespace().filter_map(|pid| pid.parse().ok()).collect()
+    }
+}
+
+/// Waits until none of some processes runs any more: what they held must be free for the next start.
+fn wait_gone(pids: &[u32]) -> Result<()> {
+    let runs = |pid: &u32| {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        stat.rsplit_once(')').is_some_and(|(_name, rest)| !rest.starts_with(" Z"))
+    };
+    wait::until("the end of its children", Duration::from_secs(10), || {
+        Ok(if pids.iter().any(runs) { Seen::NotYet("they run".into()) } else { Seen::Ready(()) })
+    })
 }
 
 impl Drop for Process {
