@@ -9,6 +9,11 @@ use std::time::{Duration, Instant};
 /// A signer that has served once.
 fn served(kit: &Kit) -> (Serving, OnionAddress) {
     let (_name, onion) = kit.init_with_key();
+    served_with(kit, onion)
+}
+
+/// The same with a token that is ready.
+fn served_with(kit: &Kit, onion: OnionAddress) -> (Serving, OnionAddress) {
     let serving = kit.serve();
     assert!(matches!(serving.ask(onion, 10), Reply::Certificate(_)), "{}", kit.log());
     (serving, onion)
@@ -78,7 +83,7 @@ fn without_its_gate_the_signer_ends() {
 
 fn refused_later(kit: Kit) {
     let (name, onion) = kit.init_with_key();
-    let serving = kit.serve();
+    let (serving, _onion) = served_with(&kit, onion);
     kit.write_pin("00000");
     wait_gone(serving.strike("vault", Signal::KILL));
     let deadline = Instant::now() + Duration::from_secs(10);
