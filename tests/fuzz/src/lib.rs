@@ -9,6 +9,7 @@ pub mod control;
 pub mod descriptor;
 pub mod documents;
 pub mod files;
+pub mod paper;
 pub mod scratch;
 pub mod settings;
 pub mod words;
@@ -17,7 +18,7 @@ pub mod words;
 pub type Target = fn(&[u8]) -> bool;
 
 /// Every target, by the name of its fuzz target and of its folder of seeds.
-pub const ALL: [(&str, Target); 22] = [
+pub const ALL: [(&str, Target); 24] = [
     ("address", words::address),
     ("cert", words::cert),
     ("wire", words::wire),
@@ -29,6 +30,8 @@ pub const ALL: [(&str, Target); 22] = [
     ("vault_ask", files::vault_ask),
     ("vault_answer", files::vault_answer),
     ("backup", backup::backup),
+    ("request", paper::request),
+    ("bundle", paper::bundle),
     ("sealed_key", files::sealed_key),
     ("key_import", files::key_import),
     ("period_state", files::period_state),
