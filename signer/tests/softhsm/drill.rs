@@ -165,10 +165,13 @@ fn restore_at_the_terminal(kit: &Kit, onion: OnionAddress, files: (&Path, &Path)
     room.reads("share 2 of 3: ");
     room.types(&paper[4]);
     room.reads("share 5 was typed before");
+    room.reads("share 2 of 3: ");
     room.types(paper[1].strip_suffix(|_last| true).unwrap());
     room.reads("it has 71 characters");
+    room.reads("share 2 of 3: ");
     room.types(&paper[1].replace(' ', ""));
     room.reads("share 2 of 3 accepted");
+    room.reads("share 3 of 3: ");
     room.types(&paper[2]);
     room.reads("share 3 of 3 accepted");
     let (ran, seen) = room.leaves();
