@@ -88,6 +88,19 @@ pub enum Command {
         #[arg(long, value_name = "COUNT")]
         generation: u32,
     },
+    /// Look at everything that the signer depends on: one line each, OK, WARN or FAIL, and what to do.
+    ///
+    /// Exit code 0 if all is well, 9 with warnings, otherwise that of the first failure.
+    ///
+    /// Example: `onionkeep-signer --config signer.toml doctor`
+    Doctor {
+        /// Log in too, once, and look at the objects on the token. Without it the PIN is not even read.
+        #[arg(long)]
+        login: bool,
+        /// Write one JSON object instead of the table.
+        #[arg(long)]
+        json: bool,
+    },
     /// Find everything that is wrong with the configuration.
     ///
     /// Example: `onionkeep-signer --config signer.toml check-config`
@@ -311,6 +324,8 @@ mod tests {
             "backup check --verifier a.verifier",
             "backup export --onion aoqqpp7tzyil4hlq3umoos6atft6jvrqtosq2xy53sdgiesvgg4bqead --to /media/a",
             "restore --wrapped a.wrapped --verifier a.verifier",
+            "doctor",
+            "doctor --login --json",
             "pin change",
             "pin change --new file:/a/b",
         ] {

@@ -20,6 +20,7 @@ mod audit;
 mod backup;
 mod books;
 mod copy;
+mod doctor;
 mod pin;
 
 /// Runs a command line.
@@ -41,6 +42,7 @@ pub fn run(cli: &Cli) -> Result<ExitCode, Failure> {
         Command::Restore { wrapped, verifier, shares_from_stdin } => {
             backup::restore(&cli.config, wrapped, verifier, *shares_from_stdin)
         }
+        Command::Doctor { login, json } => doctor::doctor(&cli.config, *login, *json),
         Command::Pin(PinCommand::Change { new }) => pin::change(&cli.config, new),
         Command::Init { new_audit_key } => books::init(&cli.config, *new_audit_key),
         Command::Deny { public, onion } => books::deny(&cli.config, public.as_deref(), *onion),

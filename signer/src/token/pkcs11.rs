@@ -22,12 +22,14 @@ mod audit;
 mod change;
 mod info;
 mod init;
+mod look;
 mod module;
 mod object;
 mod pair;
 
 pub use change::change_pin;
 pub use init::{Initialised, initialise};
+pub use look::{TokenSeen, look};
 
 use answer::Cure;
 pub use module::Access;

@@ -12,6 +12,7 @@
 
 mod audit;
 mod custody;
+mod doctor;
 mod drill;
 #[allow(dead_code, reason = "the benchmark uses some of it that no test uses")]
 mod kit;

@@ -30,6 +30,8 @@ pub(super) struct Info {
     pub(super) manufacturer: String,
     /// Model.
     pub(super) model: String,
+    /// Firmware, major and minor, if the library could read it.
+    pub(super) firmware: Option<(u8, u8)>,
     /// Whether it was prepared.
     pub(super) initialised: bool,
     /// About the user PIN.
@@ -65,6 +67,7 @@ impl From<&TokenInfo> for Info {
             },
             manufacturer: trimmed(info.manufacturer_id()).to_owned(),
             model: trimmed(info.model()).to_owned(),
+            firmware: Some((info.firmware_version().major(), info.firmware_version().minor())),
             initialised: info.token_initialized(),
             user_pin: PinFlags {
                 what: "user PIN",
@@ -102,6 +105,7 @@ impl From<RawTokenInfo> for Info {
                 final_try: has(flag::SO_PIN_FINAL_TRY),
                 locked: has(flag::SO_PIN_LOCKED),
             },
+            firmware: None,
             initialised: has(flag::TOKEN_INITIALIZED),
             name: TokenName { label: raw.label, serial: raw.serial },
             manufacturer: raw.manufacturer,
@@ -116,13 +120,13 @@ pub(super) struct PinFlags {
     /// Which PIN.
     what: &'static str,
     /// There is one.
-    set: bool,
+    pub(super) set: bool,
     /// It was wrong since the last good log-in.
     pub(super) was_wrong: bool,
     /// One more wrong try locks it.
-    final_try: bool,
+    pub(super) final_try: bool,
     /// It is locked.
-    locked: bool,
+    pub(super) locked: bool,
 }
 
 impl PinFlags {

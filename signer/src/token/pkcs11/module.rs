@@ -77,7 +77,7 @@ impl Module {
     }
 
     /// What the token in a slot says about itself.
-    fn info(&self, slot: Slot) -> Result<Info, Error> {
+    pub(super) fn info(&self, slot: Slot) -> Result<Info, Error> {
         match self.context.get_token_info(slot) {
             Ok(info) => Ok(Info::from(&info)),
             // The library fails on a malformed clock field (opencryptoki): read it without the clock.
