@@ -185,8 +185,7 @@ fn holders(module: &Path) -> Holders {
         let Some(pid) = pid else { continue };
         match fs::read_to_string(entry.path().join("maps")) {
             Ok(maps) if maps.lines().any(|line| line.ends_with(&module)) => {
-                let name = fs::read_to_string(entry.path().join("comm")).unwrap_or_default();
-                holders.all.push(Holder { pid, name: name.trim().to_owned() });
+                holders.all.push(Holder { pid, name: program(&entry.path()) });
             }
             Ok(_others) => {}
             // It may have ended meanwhile.
@@ -196,6 +195,13 @@ fn holders(module: &Path) -> Holders {
     }
     holders.all.sort_by_key(|holder| holder.pid);
     holders
+}
+
+/// The name of a process's program; what it calls itself may be another (the parts of the signer are "exe").
+fn program(process: &Path) -> String {
+    let link = fs::read_link(process.join("exe")).ok();
+    let name = link.as_deref().and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned());
+    name.unwrap_or_else(|| fs::read_to_string(process.join("comm")).unwrap_or_default().trim().to_owned())
 }
 
 /// A short file of the kernel's, trimmed.

@@ -50,7 +50,7 @@ fn healthy(kit: Kit) {
     let serving = kit.serve();
     let ran = kit.run(&["doctor"]);
     says(&ran, "OK", "socket", "guarded");
-    says(&ran, "OK", "token-users", "onionkeep-signe (");
+    says(&ran, "OK", "token-users", "onionkeep-signer (");
     drop(serving);
 }
 
