@@ -128,3 +128,18 @@ fn one_wrong_mac_costs_one_request_and_no_key() {
     assert_eq!(altered(&kit), 1);
     kit.serves_again(0, 1);
 }
+
+#[test]
+fn a_checkpoint_with_a_wrong_signature_never_gets_into_the_ledger() {
+    let kit = Kit::new(1);
+    let ledger = || kit.run(&["audit", "show"]).answer().unwrap();
+    let before = ledger();
+    kit.faults(&["corrupt on C_Sign:CKM_EDDSA"]);
+    let refused = kit.run(&["audit", "checkpoint"]);
+    assert_ne!(refused.code, 0, "{refused:?}");
+    assert!(refused.stderr.contains("signature"), "{refused:?}");
+    assert_eq!(ledger(), before);
+    kit.token().heal().unwrap();
+    kit.run(&["audit", "checkpoint"]).answer().unwrap();
+    assert_ne!(ledger(), before, "no checkpoint was taken with a good signature either");
+}
