@@ -4,9 +4,10 @@ use onionkeep_common::OnionAddress;
 use onionkeep_common::wire::Reply;
 use onionkeep_tests::asker;
 use onionkeep_tests::daemon::{Programs, Ran, Signer};
-use onionkeep_tests::fault_token::FaultToken;
+use onionkeep_tests::fault_token::{Call, FaultToken};
 use onionkeep_tests::files::RunDir;
 use onionkeep_tests::wait::{self, Seen};
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 /// Makes the counts of these tests larger.
@@ -30,6 +31,11 @@ pub(crate) mod code {
 /// How often to do something: the number of every day, unless the environment names another.
 pub(crate) fn times(every_day: u64) -> u64 {
     std::env::var(TIMES_VARIABLE).map_or(every_day, |times| times.parse().unwrap())
+}
+
+/// Whether a call has the token look at a PIN.
+fn is_try(call: &Call) -> bool {
+    call.function == "C_Login" && call.code != "HANGS"
 }
 
 /// Whether the published figures are being measured.
@@ -103,6 +109,17 @@ impl Kit {
         })
         .unwrap();
         start.elapsed()
+    }
+
+    /// No process tried the PIN more than once.
+    #[track_caller]
+    pub(crate) fn assert_one_login_a_process(&self) {
+        let mut tries = BTreeMap::new();
+        for call in self.token().calls().unwrap().iter().filter(|call| is_try(call)) {
+            *tries.entry(call.process).or_insert(0_u32) += 1;
+        }
+        let many: Vec<_> = tries.iter().filter(|(_process, tries)| **tries > 1).collect();
+        assert!(!tries.is_empty() && many.is_empty(), "processes and their tries: {many:?}");
     }
 
     /// Runs a command to its end.

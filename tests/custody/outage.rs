@@ -68,6 +68,7 @@ fn outages(kinds: &[&[&str]], many: u64) {
         kit.signer.process().unwrap().must_run().unwrap();
         assert_eq!(kit.signer.process().unwrap().id(), process, "serve was restarted");
         assert_eq!(kit.token().tries_left().unwrap(), 3, "a try of the PIN was lost");
+        kit.assert_one_login_a_process();
         outages
     };
     let all: Vec<Outage> = thread::scope(|scope| {
@@ -114,4 +115,9 @@ fn a_vanished_token_is_answered_for_and_served_again() {
         ],
         times(5),
     );
+}
+
+#[test]
+fn a_vault_that_the_token_takes_with_it_is_replaced() {
+    outages(&[&["die on C_Sign"], &["die on C_SignInit at 1", "die on C_Login"], &["die"]], times(3));
 }

@@ -70,4 +70,5 @@ fn a_pin_that_is_refused_when_the_token_comes_back_is_not_tried_again() {
         thread::sleep(Duration::from_millis(300));
     }
     assert_eq!(kit.token().count("C_Login").unwrap(), before + 1, "{}", kit.signer.log());
+    kit.assert_one_login_a_process();
 }
