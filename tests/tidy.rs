@@ -261,7 +261,8 @@ fn architecture_names_every_source_file() {
 
 #[test]
 fn every_policy_rule_is_documented_and_tested_both_ways() {
-    let table = text("docs/PROTOCOL.md");
+    let (table, policy) = (text("docs/PROTOCOL.md"), text("docs/POLICY.md"));
+    let rows = policy.lines().filter(|line| line.starts_with("| ") && line.contains("| `")).count();
     let sources: String = rust_files().iter().filter(|f| f.starts_with("signer/")).map(|f| text(f)).collect();
     let mut broken = Vec::new();
     for rule in onionkeep_common::wire::Rule::ALL {
@@ -270,12 +271,21 @@ fn every_policy_rule_is_documented_and_tested_both_ways() {
             broken.push(format!("{name}: docs/PROTOCOL.md has no row with code {}", rule.code()));
         }
         let stem = name.replace('-', "_");
+        let row = policy.lines().find(|line| line.starts_with(&format!("| {} | `{name}` |", rule.code())));
+        if !row.is_some_and(|row| row.contains(&format!("`{stem}_accepts`, `{stem}_rejects` |"))) {
+            broken.push(format!("{name}: docs/POLICY.md has no row with code {} and its tests", rule.code()));
+        }
         for way in ["accepts", "rejects"] {
             if !sources.contains(&format!("fn {stem}_{way}")) {
                 broken.push(format!("{name}: no test named {stem}_{way}..."));
             }
         }
     }
+    assert_eq!(
+        rows,
+        onionkeep_common::wire::Rule::ALL.len(),
+        "docs/POLICY.md has rows of rules that are gone"
+    );
     expect_none("policy rules", &broken);
 }
 

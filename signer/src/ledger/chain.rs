@@ -60,7 +60,7 @@ pub enum Flaw {
 }
 
 /// Takes lines in order and judges each.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Chain {
     /// The last line's number; `None` before the first line.
     last: Option<u64>,
@@ -228,3 +228,6 @@ impl Chain {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;
