@@ -130,12 +130,14 @@ fn a_ledger_made_anew_from_any_line_on_fails_at_its_next_checkpoint() {
         let mut broken = None;
         for line in &good {
             // The forger changes one event and makes every hash after it anew, but cannot sign.
-            let event = match &line.event {
-                Event::Checkpoint { seq, signature, .. } if line.seq > from => {
-                    Event::Checkpoint { seq: *seq, head, signature: *signature }
-                }
-                _ if line.seq == from => Event::Refused { uid: 1, rule: Rule::KeyFresh, count: 1 },
-                _ => line.event.clone(),
+            let event = if let Event::Checkpoint { seq, signature, .. } = &line.event
+                && line.seq > from
+            {
+                Event::Checkpoint { seq: *seq, head, signature: *signature }
+            } else if line.seq == from {
+                Event::Refused { uid: 1, rule: Rule::KeyFresh, count: 1 }
+            } else {
+                line.event.clone()
             };
             let forged = Line::new(head, line.seq, line.time, event);
             head = forged.head;
