@@ -13,6 +13,7 @@
 
 mod backend;
 mod day;
+mod distinct;
 mod group;
 mod import;
 mod look;
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
     let report = Report::plain();
     let short = Group::new("short", Pace::Short(10), 3, &report);
     let day = Group::new("day", Pace::Day, 3, &report);
+    let crowd = Group::new("crowd", Pace::Day, 1, &report);
     let stories = vec![
         Trial::test("look_can_tell", || look::rows_can_tell().map_err(|error| format!("{error:#}").into())),
         short.story("reach", reach::tell),
@@ -46,9 +48,11 @@ fn main() -> ExitCode {
         day.story("signer", signer::tell),
         day.story("tor_restart", tor_restart::tell),
         day.story("import", import::tell),
+        crowd.story("distinct", distinct::tell),
     ];
     let conclusion = libtest_mimic::run(&arguments, stories);
     short.finish();
     day.finish();
+    crowd.finish();
     conclusion.exit_code()
 }
