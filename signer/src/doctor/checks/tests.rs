@@ -1,9 +1,10 @@
 //! Each check with a fact that is well and with every fact that is not.
 
 use super::super::Mark;
-use super::super::facts::Holder;
+use super::super::facts::{Holder, Machine, Unit};
 use super::*;
 use crate::audit_key::AuditKey;
+use crate::config::MemoryLock;
 
 const NOW: UnixTime = UnixTime(1_795_365_600);
 
