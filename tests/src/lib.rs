@@ -13,12 +13,14 @@
 )]
 
 pub mod asker;
+pub mod assurance;
 pub mod clock;
 pub mod daemon;
 pub mod descriptor;
 pub mod fake_tor;
 pub mod fault_token;
 pub mod files;
+pub mod peer;
 pub mod process;
 pub mod report;
 pub mod softhsm;

@@ -1,0 +1,110 @@
+//! The signer that the rigs work on: real program, real SoftHSM token, keys that the harness knows.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use onionkeep_common::wire::CertifyRequest;
+use onionkeep_common::{OnionAddress, PeriodNumber};
+use rustix::process::getuid;
+
+use super::scan;
+use super::secrets::KnownKey;
+use crate::daemon::{Programs, Signer};
+use crate::files::{self, RunDir};
+use crate::peer;
+use crate::process::User;
+
+/// The user PIN: long enough that it cannot be met by chance.
+pub const PIN: &str = "pin-of-the-assurance-rigs-4711";
+/// Keys of one period that the policy lets through.
+const KEYS_PER_PERIOD: usize = 8;
+/// Different certificates that the policy allows for one onion at one time: three periods.
+pub const SLOTS_PER_ONION: usize = 3 * KEYS_PER_PERIOD;
+
+/// A signer with its token and its known keys.
+pub struct Subject {
+    /// The signer.
+    pub signer: Signer,
+    /// Its frontends.
+    pub keys: Vec<KnownKey>,
+    /// The period when the subject was made; the slots are counted from it.
+    period: PeriodNumber,
+    /// Holds everything.
+    pub run: RunDir,
+}
+
+impl Subject {
+    /// A signer with `onions` imported keys that the user of this process may ask for. It does not run yet.
+    pub fn new(onions: usize) -> Result<Self> {
+        Self::granted(onions, |_number| getuid().as_raw())
+    }
+
+    /// The same, with the uid that may ask for each of them.
+    pub fn granted(onions: usize, uid: impl Fn(usize) -> u32) -> Result<Self> {
+        let mut run = RunDir::new()?;
+        run.discard();
+        let programs = Programs::install(run.path())?;
+        let mut signer = Signer::new(run.path(), &programs, None)?;
+        signer.write_pin(PIN)?;
+        signer.init_token()?;
+        let mut keys = Vec::new();
+        let file = signer.dir().join("key-to-import");
+        for number in 0..onions {
+            let key = KnownKey::new(number);
+            files::write(&file, key.tor_file(), User::Signer, 0o400)?;
+            let address: OnionAddress = signer.import_key(&file)?.parse()?;
+            std::fs::remove_file(&file)?;
+            ensure!(address == key.onion, "another address came out of the import");
+            keys.push(key);
+        }
+        for (number, key) in keys.iter().enumerate() {
+            signer.allow_uid(&key.onion.to_string(), uid(number))?;
+        }
+        Ok(Self { signer, keys, period: peer::period_now(), run })
+    }
+
+    /// Starts it; how long it took until it served.
+    pub fn start(&mut self) -> Result<Duration> {
+        let start = Instant::now();
+        self.signer.start()?;
+        Ok(start.elapsed())
+    }
+
+    /// Every process of the running signer, the one that was started first.
+    pub fn processes(&mut self) -> Result<Vec<u32>> {
+        scan::family(self.signer.process()?.id())
+    }
+
+    /// Where a copy of the token is kept.
+    fn snapshot(&self) -> PathBuf {
+        self.run.path().join("token-snapshot")
+    }
+
+    /// Keeps a copy of the token: SoftHSM does not survive every SIGKILL.
+    pub fn keep_token(&self) -> Result<()> {
+        self.signer.token().snapshot(&self.snapshot())
+    }
+
+    /// Puts the copy in place.
+    pub fn restore_token(&self) -> Result<()> {
+        self.signer.token().restore(&self.snapshot()).context("the token's snapshot")
+    }
+
+    /// How many different certificates can be asked for.
+    #[must_use]
+    pub fn slots(&self) -> usize {
+        self.keys.len() * SLOTS_PER_ONION
+    }
+
+    /// The request for a slot, always the same for the same number.
+    #[must_use]
+    pub fn request(&self, slot: usize) -> CertifyRequest {
+        let onion = self.keys[slot / SLOTS_PER_ONION % self.keys.len()].onion;
+        let within = slot % SLOTS_PER_ONION;
+        let period = PeriodNumber(self.period.0 - 1 + u64::try_from(within / KEYS_PER_PERIOD).unwrap_or(0));
+        let mut seed = [0x5a; 32];
+        seed[..8].copy_from_slice(&slot.to_be_bytes());
+        peer::request(onion, period, seed)
+    }
+}

@@ -1,0 +1,91 @@
+//! The full rigs behind `docs/ASSURANCE.md`, one word each: `assurance RIG [COUNT]`.
+#![expect(clippy::print_stdout, reason = "a program for people")]
+
+use std::path::Path;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use onionkeep_tests::assurance::subject::{SLOTS_PER_ONION, Subject};
+use onionkeep_tests::assurance::{hostile, kills, rounds};
+
+/// What can be asked for.
+const USAGE: &str = "usage: assurance scan [SIGNINGS] | kills [COUNT] | hostile [SECONDS]";
+
+fn main() -> Result<()> {
+    let mut words = std::env::args().skip(1);
+    let rig = words.next().context(USAGE)?;
+    let count = words.next().and_then(|word| word.parse::<usize>().ok());
+    let start = Instant::now();
+    match rig.as_str() {
+        "scan" => scan(count.unwrap_or(10_000))?,
+        "hostile" => attack(count.unwrap_or(3600))?,
+        // What `hostile` starts under another uid.
+        "honest" => {
+            let words: Vec<String> = std::env::args().skip(2).collect();
+            let [socket, onion, seconds] = words.as_slice() else { bail!(USAGE) };
+            println!("{}", hostile::be_honest(Path::new(socket), onion, seconds.parse()?)?);
+            return Ok(());
+        }
+        "kills" => kill(count.unwrap_or(1_000))?,
+        _ => bail!(USAGE),
+    }
+    println!("{:.1} s in all", start.elapsed().as_secs_f64());
+    Ok(())
+}
+
+/// A subject with enough onions for `certificates`.
+fn subject(certificates: usize) -> Result<Subject> {
+    let onions = certificates.div_ceil(SLOTS_PER_ONION);
+    println!("importing {onions} keys ...");
+    Subject::new(onions)
+}
+
+/// Secrets after signing.
+fn scan(signings: usize) -> Result<()> {
+    let count = rounds::run(&mut subject(signings)?, signings)?;
+    let (octets, hits) = (count.scanner.octets, count.scanner.hits.len());
+    println!("{signings} signings, {} processes, {octets} octets looked at, {hits} hits", count.processes);
+    ensure!(hits == 0, "{}", count.scanner.report());
+    Ok(())
+}
+
+/// Kills at random moments.
+fn kill(rounds: usize) -> Result<()> {
+    let seed = onionkeep_tests::clock::unix_now().try_into()?;
+    let count = kills::run(&mut subject(rounds * 4)?, rounds, seed)?;
+    println!(
+        "{} kills, {} certificates released before them, {} remembered octet for octet, slowest start {:.3} s",
+        count.rounds,
+        count.released,
+        count.remembered,
+        count.slowest_start.as_secs_f64()
+    );
+    ensure!(count.forgotten.is_empty(), "{}", count.forgotten.join("\n"));
+    Ok(())
+}
+
+/// An attack from 64 connections.
+fn attack(seconds: usize) -> Result<()> {
+    let program = std::env::current_exe()?;
+    let outcome =
+        hostile::run(&program, 64, seconds.try_into()?, onionkeep_tests::clock::unix_now().try_into()?)?;
+    let loot = outcome.loot;
+    println!(
+        "{} frames on {} connections, {} different keys certified",
+        loot.sent.load(Ordering::Relaxed),
+        loot.connections.load(Ordering::Relaxed),
+        loot.certificates()
+    );
+    if let Some(honest) = outcome.honest {
+        let [p50, p99] = [50, 99].map(|percent| honest.percentile_ms(percent));
+        println!(
+            "honest publisher: {} answers, {} failures, p50 {p50:.2} ms, p99 {p99:.2} ms",
+            honest.times.len(),
+            honest.failed
+        );
+    }
+    let broken = loot.broken.into_inner().map_err(|_poison| anyhow!("a thread panicked"))?;
+    ensure!(broken.is_empty(), "{}", broken.join("\n"));
+    Ok(())
+}
