@@ -267,27 +267,22 @@ impl Honest {
     }
 }
 
-/// An honest publisher in a process of its own, under a uid of its own: asks every few milliseconds on one connection, and
+/// An honest publisher in a process of its own, under a uid of its own: asks every few milliseconds, each time on a new connection, and
 /// prints the number of failures and the time of each answer in microseconds.
 pub fn be_honest(socket: &Path, onion: &str, seconds: u64) -> Result<String> {
     let onion = onion.parse()?;
     let request = peer::request(onion, peer::period_now(), [0x11; 32]);
     let end = Instant::now() + Duration::from_secs(seconds);
     let (mut times, mut failed) = (Vec::new(), 0_usize);
-    let mut peer = Peer::connect(socket, LIMIT)?;
     while Instant::now() < end {
         let start = Instant::now();
-        match peer.ask(&request) {
+        match Peer::connect(socket, LIMIT).and_then(|mut peer| peer.ask(&request)) {
             Ok(Reply::Certificate(cert)) => {
                 times.push(start.elapsed().as_micros().to_string());
                 peer::check(&request, &cert)?;
             }
             Ok(Reply::Refused { rule, .. }) => bail!("the honest peer was refused: {rule}"),
-            Ok(Reply::Away { .. }) => failed += 1,
-            Err(_closed) => {
-                failed += 1;
-                peer = Peer::connect(socket, LIMIT)?;
-            }
+            Ok(Reply::Away { .. }) | Err(_) => failed += 1,
         }
         thread::sleep(Duration::from_millis(5));
     }
