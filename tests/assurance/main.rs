@@ -1,7 +1,8 @@
 //! Short forms of the rigs behind `docs/ASSURANCE.md`. The full ones: `cargo run --release -p onionkeep-tests --bin assurance`.
 
+use onionkeep_tests::assurance::disk::{self, Failing, Full, SmallDisk};
 use onionkeep_tests::assurance::subject::{SLOTS_PER_ONION, Subject};
-use onionkeep_tests::assurance::{hostile, kills, rounds};
+use onionkeep_tests::assurance::{hostile, kills, rounds, strangers, trace};
 use onionkeep_tests::process;
 use std::path::Path;
 
@@ -42,4 +43,57 @@ fn a_hostile_publisher_gets_only_what_is_its_own() {
     if let Some(honest) = outcome.honest {
         assert!(honest.times.len() > 10 && honest.failed == 0, "{honest:?}");
     }
+}
+
+#[test]
+fn a_certificate_is_on_the_disk_before_it_is_sent() {
+    assert!(trace::have_strace(), "strace is missing; tests/prepare installs it");
+    let mut subject = Subject::new(1).unwrap();
+    let order = trace::run(&mut subject, 12).unwrap();
+    assert_eq!((order.sent, order.too_early), (12, 0), "{order:?}");
+    assert!(order.flushed >= 12, "{order:?}");
+}
+
+#[test]
+fn a_full_disk_is_refused_and_survived() {
+    if !disk::can_mount() {
+        println!("skipped: a small disk needs the right to mount");
+        return;
+    }
+    let mut subject = Subject::new(2).unwrap();
+    let disk =
+        SmallDisk::mount(&subject.signer.dir().join("state"), &subject.run.path().join("spare")).unwrap();
+    subject.start().unwrap();
+    let slots = subject.slots();
+    disk::check(&mut subject, &mut Full::new(disk), 0..slots).unwrap();
+    // What was written by then can be read by the next start.
+    subject.signer.stop().unwrap();
+    subject.start().unwrap();
+}
+
+#[test]
+fn a_broken_or_read_only_disk_is_refused_and_survived() {
+    if !process::is_root() {
+        println!("skipped: making the calls of a signer fail needs root");
+        return;
+    }
+    let mut subject = Subject::new(1).unwrap();
+    subject.start().unwrap();
+    for (what, fresh) in [(Failing::BROKEN, 0..2), (Failing::READ_ONLY, 2..4)] {
+        let mut trouble = Failing::new(&mut subject, what).unwrap();
+        disk::check(&mut subject, &mut trouble, fresh).unwrap();
+    }
+    subject.signer.stop().unwrap();
+    subject.start().unwrap();
+}
+
+#[test]
+fn a_stranger_gets_no_octet_and_the_configured_uid_a_certificate() {
+    if !process::is_root() {
+        println!("skipped: being a stranger needs root");
+        return;
+    }
+    let program = Path::new(env!("CARGO_BIN_EXE_assurance"));
+    let count = strangers::run(program, 1000).unwrap();
+    assert_eq!(count, strangers::Count { connected: 1000, received: 0 });
 }

@@ -4,9 +4,12 @@
 //! `assurance` the full one.
 
 pub mod dice;
+pub mod disk;
 pub mod hostile;
 pub mod kills;
 pub mod rounds;
 pub mod scan;
 pub mod secrets;
+pub mod strangers;
 pub mod subject;
+pub mod trace;

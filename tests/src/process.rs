@@ -127,6 +127,20 @@ pub fn command(program: impl AsRef<OsStr>, user: User) -> Command {
     command
 }
 
+/// `outer` with all its arguments, then the program and arguments of `inner`, in the environment of `inner`.
+#[must_use]
+pub fn wrapped(mut outer: Command, inner: &Command) -> Command {
+    outer.arg(inner.get_program()).args(inner.get_args());
+    for (name, value) in inner.get_envs() {
+        match value {
+            Some(value) => outer.env(name, value),
+            None => outer.env_remove(name),
+        };
+    }
+    outer.stdin(Stdio::null());
+    outer
+}
+
 /// Runs a short command to its end; a non-zero exit is an error with what it wrote.
 pub fn run(command: &mut Command, what: &str) -> Result<Output> {
     let output =

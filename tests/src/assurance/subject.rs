@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use onionkeep_common::wire::CertifyRequest;
 use onionkeep_common::{OnionAddress, PeriodNumber};
-use rustix::process::getuid;
+use rustix::process::{Pid, Signal, getuid, kill_process};
 
 use super::scan;
 use super::secrets::KnownKey;
@@ -17,6 +17,8 @@ use crate::process::User;
 
 /// The user PIN: long enough that it cannot be met by chance.
 pub const PIN: &str = "pin-of-the-assurance-rigs-4711";
+/// How long an end may take.
+const LIMIT: Duration = Duration::from_secs(20);
 /// Keys of one period that the policy lets through.
 const KEYS_PER_PERIOD: usize = 8;
 /// Different certificates that the policy allows for one onion at one time: three periods.
@@ -74,6 +76,15 @@ impl Subject {
     /// Every process of the running signer, the one that was started first.
     pub fn processes(&mut self) -> Result<Vec<u32>> {
         scan::family(self.signer.process()?.id())
+    }
+
+    /// Asks what runs under a tracer to end; the tracer then ends by itself.
+    pub fn stop_traced(&mut self) -> Result<()> {
+        let family = self.processes()?;
+        let traced = family.get(1).context("nothing runs under the tracer")?;
+        let pid = i32::try_from(*traced).ok().and_then(Pid::from_raw).context("odd process id")?;
+        kill_process(pid, Signal::TERM)?;
+        self.signer.process()?.wait_end(LIMIT).map(drop)
     }
 
     /// Where a copy of the token is kept.

@@ -7,10 +7,11 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use onionkeep_tests::assurance::subject::{SLOTS_PER_ONION, Subject};
-use onionkeep_tests::assurance::{hostile, kills, rounds};
+use onionkeep_tests::assurance::{hostile, kills, rounds, strangers};
 
 /// What can be asked for.
-const USAGE: &str = "usage: assurance scan [SIGNINGS] | kills [COUNT] | hostile [SECONDS]";
+const USAGE: &str =
+    "usage: assurance scan [SIGNINGS] | kills [COUNT] | hostile [SECONDS] | strangers [COUNT]";
 
 fn main() -> Result<()> {
     let mut words = std::env::args().skip(1);
@@ -26,6 +27,18 @@ fn main() -> Result<()> {
             let [socket, onion, seconds] = words.as_slice() else { bail!(USAGE) };
             println!("{}", hostile::be_honest(Path::new(socket), onion, seconds.parse()?)?);
             return Ok(());
+        }
+        // What `strangers` starts under another uid.
+        "stranger" => {
+            let words: Vec<String> = std::env::args().skip(2).collect();
+            let [socket, onion, tries] = words.as_slice() else { bail!(USAGE) };
+            println!("{}", strangers::be_a_stranger(Path::new(socket), onion, tries.parse()?)?);
+            return Ok(());
+        }
+        "strangers" => {
+            let count = strangers::run(&std::env::current_exe()?, count.unwrap_or(1_000))?;
+            println!("{} connections of an unknown uid, {} octets came", count.connected, count.received);
+            ensure!(count.received == 0, "a stranger was answered");
         }
         "kills" => kill(count.unwrap_or(1_000))?,
         _ => bail!(USAGE),

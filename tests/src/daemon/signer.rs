@@ -253,8 +253,18 @@ impl Signer {
 
     /// Starts `serve` and waits for its socket.
     pub fn start(&mut self) -> Result<()> {
+        self.start_as(self.command(&["serve"]))
+    }
+
+    /// The same with `outer` around it, such as a tracer; see [`process::wrapped`].
+    pub fn start_under(&mut self, outer: Command) -> Result<()> {
+        self.start_as(process::wrapped(outer, &self.command(&["serve"])))
+    }
+
+    /// Starts `command` and waits for the socket.
+    fn start_as(&mut self, command: Command) -> Result<()> {
         let socket = self.socket();
-        let mut process = Process::start("the signer", self.command(&["serve"]), &self.dir.join("log"))?;
+        let mut process = Process::start("the signer", command, &self.dir.join("log"))?;
         wait::until("the signer's socket", LIMIT, || {
             if let Err(error) = process.must_run() {
                 return Ok(Seen::Hopeless(format!("{error:#}")));
