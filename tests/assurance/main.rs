@@ -28,7 +28,7 @@ fn what_was_released_is_never_forgotten_by_a_kill() {
     let mut subject = Subject::new(onions_for(30 * 4)).unwrap();
     let count = kills::run(&mut subject, 30, 4711).unwrap();
     assert_eq!((count.rounds, &count.forgotten), (30, &Vec::new()));
-    assert!(count.released > 30 && count.remembered == count.released, "{count:?}");
+    assert!(count.released >= 10 && count.remembered == count.released, "{count:?}");
 }
 
 #[test]
