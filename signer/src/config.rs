@@ -33,12 +33,23 @@ pub struct Config {
     pub socket_group: Option<u32>,
     /// Whether the signer refuses to start with memory that may be swapped.
     pub memory_lock: MemoryLock,
+    /// Whether the signer refuses to start where it cannot confine itself.
+    pub sandbox: Sandbox,
     /// The token.
     pub token: TokenConfig,
     /// Who may ask for which onion.
     pub grants: Vec<Grant>,
     /// How the network numbers its periods.
     pub periods: PeriodRule,
+}
+
+/// What happens when the kernel has no landlock or no seccomp.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sandbox {
+    /// `serve` does not start.
+    Required,
+    /// `serve` warns and goes on.
+    IfPossible,
 }
 
 /// What happens when the memory cannot be locked.
@@ -121,8 +132,17 @@ impl Config {
     /// # Errors
     /// [`Problems`] with everything that is wrong in it.
     pub fn parse(text: &str, depth: Depth) -> Result<Self, Problems> {
-        let known =
-            ["state_dir", "socket", "socket_mode", "socket_group", "memory_lock", "token", "onion", "period"];
+        let known = [
+            "state_dir",
+            "socket",
+            "socket_mode",
+            "socket_group",
+            "memory_lock",
+            "sandbox",
+            "token",
+            "onion",
+            "period",
+        ];
         read(text, &known, |top| build(top, depth))
     }
 
@@ -152,6 +172,7 @@ fn build(top: &Section<'_, '_>, depth: Depth) -> Option<Config> {
     let socket_mode = mode(top);
     let socket_group = group(top);
     let memory_lock = memory_lock(top);
+    let sandbox = sandbox(top);
     let token = top.required_section("token", &token::KEYS).and_then(|section| token::read(&section, depth));
     let grants = grants(top);
     let periods = period(top);
@@ -164,6 +185,7 @@ fn build(top: &Section<'_, '_>, depth: Depth) -> Option<Config> {
         socket_mode,
         socket_group,
         memory_lock,
+        sandbox,
         token: token?,
         grants,
         periods: periods?,
@@ -201,6 +223,18 @@ fn group(top: &Section<'_, '_>) -> Option<u32> {
         top.report("socket_group", format!("socket_group: there is no group {name:?} in /etc/group"));
     }
     gid
+}
+
+/// What to do without a sandbox.
+fn sandbox(top: &Section<'_, '_>) -> Sandbox {
+    match top.text("sandbox") {
+        None | Some("required") => Sandbox::Required,
+        Some("if-possible") => Sandbox::IfPossible,
+        Some(_) => {
+            top.report("sandbox", "sandbox: wanted is \"required\" or \"if-possible\"");
+            Sandbox::Required
+        }
+    }
 }
 
 /// What to do without locked memory.

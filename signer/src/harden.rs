@@ -6,7 +6,11 @@ use crate::log::{Level, line};
 use rustix::mm::{MlockAllFlags, mlockall};
 use rustix::process::{DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit};
 use rustix::thread::{CapabilitySet, capabilities, set_no_new_privs};
+use sandbox::Role;
 use std::io;
+
+mod calls;
+pub mod sandbox;
 
 /// What could not be given up.
 #[derive(Debug, thiserror::Error)]
@@ -23,13 +27,16 @@ pub(crate) enum HardenError {
     /// Memory cannot be locked.
     #[error("cannot lock the memory: {0}")]
     Memory(String),
+    /// No sandbox.
+    #[error("cannot confine the process: {0}")]
+    Sandbox(String),
 }
 
 impl Explain for HardenError {
     fn kind(&self) -> Kind {
         match self {
             Self::Call { .. } => Kind::Internal,
-            Self::Memory(_) => Kind::Usage,
+            Self::Memory(_) | Self::Sandbox(_) => Kind::Usage,
         }
     }
 
@@ -39,6 +46,9 @@ impl Explain for HardenError {
             Self::Memory(_) => {
                 "LimitMEMLOCK=infinity in the unit, or ulimit -l unlimited; \
                  to try things out only: memory_lock = \"if-possible\""
+            }
+            Self::Sandbox(_) => {
+                "run on a kernel with landlock and seccomp; to try things out only: sandbox = \"if-possible\""
             }
         };
         hint.to_owned()
@@ -79,8 +89,9 @@ pub(crate) fn plain() -> Result<(), HardenError> {
 ///
 /// # Errors
 /// [`HardenError`] if something cannot be given up.
-pub(crate) fn gate() -> Result<(), HardenError> {
-    plain()
+pub(crate) fn gate(config: &Config) -> Result<(), HardenError> {
+    plain()?;
+    sandbox::confine(&Role::Gate(config.state_dir.clone()), config.sandbox).map_err(HardenError::Sandbox)
 }
 
 /// What the vault gives up.
@@ -88,7 +99,9 @@ pub(crate) fn gate() -> Result<(), HardenError> {
 /// # Errors
 /// [`HardenError`] if something cannot be given up.
 pub(crate) fn vault(config: &Config) -> Result<(), HardenError> {
-    harden(config.memory_lock)
+    harden(config.memory_lock)?;
+    let role = Role::of_vault(&config.token.module);
+    sandbox::confine(&role, config.sandbox).map_err(HardenError::Sandbox)
 }
 
 /// No program that it runs has more rights than it has itself.

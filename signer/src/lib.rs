@@ -12,7 +12,7 @@ pub mod config;
 pub mod doctor;
 pub mod error;
 pub mod gate;
-mod harden;
+pub mod harden;
 pub mod import;
 pub mod ledger;
 pub mod log;

@@ -36,7 +36,7 @@ pub(super) fn run(path: &Path, self_test: Option<Duration>) -> Result<ExitCode, 
     let audit = client.wait_ready().map_err(cannot("hear the keeper"))?;
     ledger.must_name(audit.ok_or(TokenError::NoAuditKey)?)?;
     let listener = Listener::bind(&config.socket, config.socket_mode, config.socket_group)?;
-    harden::gate()?;
+    harden::gate(&config)?;
     // From here on the vault can be asked.
     let stop = listen_to_vault(&client)?;
     let tested = config.grants.first().map(|grant| grant.onion);

@@ -250,6 +250,10 @@ fn hardened(kit: Kit) {
     for pid in serving.all() {
         is_hardened(pid);
     }
+    for role in ["gate", "vault"] {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", serving.role(role))).unwrap();
+        assert!(status.contains("Seccomp:\t2"), "{role}: {status}");
+    }
     if kit.log().contains("memory-not-locked") {
         println!("skipped: looking at locked memory needs an unlimited RLIMIT_MEMLOCK");
     } else {
