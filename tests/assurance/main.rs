@@ -2,7 +2,7 @@
 
 use onionkeep_tests::assurance::disk::{self, Failing, Full, SmallDisk};
 use onionkeep_tests::assurance::subject::{SLOTS_PER_ONION, Subject};
-use onionkeep_tests::assurance::{hostile, kills, rounds, strangers, trace};
+use onionkeep_tests::assurance::{canary, hostile, kills, rounds, strangers, trace};
 use onionkeep_tests::process;
 use std::path::Path;
 
@@ -18,9 +18,19 @@ fn no_secret_is_left_anywhere_after_signing() {
         return;
     }
     let mut subject = Subject::new(onions_for(500)).unwrap();
-    let count = rounds::run(&mut subject, 500).unwrap();
+    let count = rounds::run(&mut subject, 500, Path::new(env!("CARGO_BIN_EXE_assurance"))).unwrap();
     assert!(count.scanner.octets > 1_000_000, "only {} octets were looked at", count.scanner.octets);
     assert!(count.scanner.hits.is_empty(), "{}", count.scanner.report());
+}
+
+#[test]
+fn every_leak_of_a_canary_is_found() {
+    if !process::is_root() {
+        println!("skipped: reading the memory of a signer needs root");
+        return;
+    }
+    let missed = canary::run(Path::new(env!("CARGO_BIN_EXE_assurance"))).unwrap();
+    assert!(missed.is_empty(), "not found: {}", missed.join(", "));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 //! Each rig takes its size as an argument: `tests/assurance/` runs a short form of each in every test run, the program
 //! `assurance` the full one.
 
+pub mod canary;
 pub mod dice;
 pub mod disk;
 pub mod hostile;

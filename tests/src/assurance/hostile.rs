@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
-use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -213,8 +212,7 @@ pub struct Outcome {
 pub fn run(program: &Path, connections: usize, seconds: u64, seed: usize) -> Result<Outcome> {
     let uid = |number| if number == 1 { User::Publisher.uid() } else { getuid().as_raw() };
     let mut subject = Subject::granted(2, uid)?;
-    let copy = subject.run.path().join("bin/assurance");
-    process::run(Command::new("cp").arg(program).arg(&copy), "copying the honest publisher")?;
+    let copy = subject.tool(program)?;
     subject.start()?;
     let honest = process::is_root().then(|| {
         let mut command = process::command(&copy, User::Publisher);

@@ -1,14 +1,16 @@
 //! Real signing rounds, and then the search: what is left of a key after the signer has used it.
 
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
 use onionkeep_common::wire::Reply;
 use onionkeep_common::{PeriodNumber, PeriodRule, TimePeriod};
 
+use super::canary;
 use super::scan::Scanner;
 use super::secrets::Secret;
-use super::subject::{PIN, Subject};
+use super::subject::{Subject, pin};
 use crate::peer::{self, Peer};
 
 /// How long one answer may take.
@@ -25,12 +27,16 @@ pub struct Count {
 }
 
 /// Has the signer make `signings` different certificates, and then looks for every secret in the memory, arguments and
-/// environment of each of its processes, in all its files, and in everything that came over the socket.
-pub fn run(subject: &mut Subject, signings: usize) -> Result<Count> {
+/// environment of each of its processes, in all its files, and in everything that came over the socket. `program` is the
+/// program `assurance`, which asks the token for the key encryption keys beforehand.
+pub fn run(subject: &mut Subject, signings: usize, program: &Path) -> Result<Count> {
     ensure!(subject.slots() >= signings, "too few keys for so many signings");
+    let tool = subject.tool(program)?;
+    let mut secrets = secrets(subject);
+    secrets.extend(canary::keks(subject, &tool)?);
     subject.start()?;
     let traffic = sign(subject, signings)?;
-    let mut scanner = Scanner::new(&secrets(subject))?;
+    let mut scanner = Scanner::new(&secrets)?;
     let processes = subject.processes()?;
     for pid in &processes {
         scanner.look_at_process(*pid)?;
@@ -52,7 +58,7 @@ pub fn secrets(subject: &Subject) -> Vec<Secret> {
     let period = |number| TimePeriod { number: PeriodNumber(number), length };
     let periods = [period(now.0 - 1), period(now.0), period(now.0 + 1)];
     let mut secrets: Vec<_> = subject.keys.iter().flat_map(|key| key.secrets(&periods)).collect();
-    secrets.push(Secret::new("PIN", PIN.as_bytes()));
+    secrets.push(Secret::new("PIN", pin().as_bytes()));
     secrets
 }
 

@@ -3,7 +3,6 @@
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -29,8 +28,7 @@ pub struct Count {
 /// `assurance`, which is also the stranger. Needs root.
 pub fn run(program: &Path, tries: usize) -> Result<Count> {
     let mut subject = Subject::new(1)?;
-    let copy = subject.run.path().join("bin/assurance");
-    process::run(Command::new("cp").arg(program).arg(&copy), "copying the stranger")?;
+    let copy = subject.tool(program)?;
     subject.start()?;
     std::fs::set_permissions(subject.signer.socket(), PermissionsExt::from_mode(0o666))?;
     let mut command = process::command(&copy, User::Stranger);

@@ -1,11 +1,15 @@
 //! The signer that the rigs work on: real program, real SoftHSM token, keys that the harness knows.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use data_encoding::HEXLOWER;
 use onionkeep_common::wire::CertifyRequest;
 use onionkeep_common::{OnionAddress, PeriodNumber};
+use sha2::{Digest as _, Sha512};
+
 use rustix::process::{Pid, Signal, getuid, kill_process};
 
 use super::scan;
@@ -13,10 +17,14 @@ use super::secrets::KnownKey;
 use crate::daemon::{Programs, Signer};
 use crate::files::{self, RunDir};
 use crate::peer;
-use crate::process::User;
+use crate::process::{self, User};
 
-/// The user PIN: long enough that it cannot be met by chance.
-pub const PIN: &str = "pin-of-the-assurance-rigs-4711";
+/// The user PIN: too long to be met by chance, and computed, so that it does not stand in the program either.
+#[must_use]
+pub fn pin() -> String {
+    HEXLOWER.encode(&Sha512::digest(b"onionkeep assurance pin")[..12])
+}
+
 /// How long an end may take.
 const LIMIT: Duration = Duration::from_secs(20);
 /// Keys of one period that the policy lets through.
@@ -48,7 +56,7 @@ impl Subject {
         run.discard();
         let programs = Programs::install(run.path())?;
         let mut signer = Signer::new(run.path(), &programs, None)?;
-        signer.write_pin(PIN)?;
+        signer.write_pin(&pin())?;
         signer.init_token()?;
         let mut keys = Vec::new();
         let file = signer.dir().join("key-to-import");
@@ -64,6 +72,22 @@ impl Subject {
             signer.allow_uid(&key.onion.to_string(), uid(number))?;
         }
         Ok(Self { signer, keys, period: peer::period_now(), run })
+    }
+
+    /// A copy of `program`, which is the program `assurance`, that every user of the run may execute.
+    pub fn tool(&self, program: &Path) -> Result<PathBuf> {
+        let copy = self.run.path().join("bin/assurance");
+        process::run(Command::new("cp").arg(program).arg(&copy), "copying the program assurance")?;
+        Ok(copy)
+    }
+
+    /// The tool as the signer's user, on the signer's configuration and token.
+    #[must_use]
+    pub fn tool_command(&self, tool: &Path, rig: &str) -> Command {
+        let mut command = process::command(tool, User::Signer);
+        command.env("SOFTHSM2_CONF", self.signer.token().config());
+        command.arg(rig).arg(self.signer.config());
+        command
     }
 
     /// Starts it; how long it took until it served.

@@ -7,11 +7,11 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use onionkeep_tests::assurance::subject::{SLOTS_PER_ONION, Subject};
-use onionkeep_tests::assurance::{hostile, kills, rounds, strangers};
+use onionkeep_tests::assurance::{canary, hostile, kills, rounds, strangers};
 
 /// What can be asked for.
 const USAGE: &str =
-    "usage: assurance scan [SIGNINGS] | kills [COUNT] | hostile [SECONDS] | strangers [COUNT]";
+    "usage: assurance scan [SIGNINGS] | canary | kills [COUNT] | hostile [SECONDS] | strangers [COUNT]";
 
 fn main() -> Result<()> {
     let mut words = std::env::args().skip(1);
@@ -26,6 +26,21 @@ fn main() -> Result<()> {
             let words: Vec<String> = std::env::args().skip(2).collect();
             let [socket, onion, seconds] = words.as_slice() else { bail!(USAGE) };
             println!("{}", hostile::be_honest(Path::new(socket), onion, seconds.parse()?)?);
+            return Ok(());
+        }
+        "canary" => {
+            let missed = canary::run(&std::env::current_exe()?)?;
+            println!("{} leaks, {} not found", canary::LEAKS.len(), missed.len());
+            ensure!(missed.is_empty(), "{}", missed.join(", "));
+        }
+        // What `scan` and `canary` start as the signer's user.
+        "keks" | "leak" => {
+            let words: Vec<String> = std::env::args().skip(2).collect();
+            match words.as_slice() {
+                [config] => println!("{}", canary::print_keks(Path::new(config))?),
+                [config, leak, ..] => canary::leak(Path::new(config), leak)?,
+                [] => bail!(USAGE),
+            }
             return Ok(());
         }
         // What `strangers` starts under another uid.
@@ -56,7 +71,7 @@ fn subject(certificates: usize) -> Result<Subject> {
 
 /// Secrets after signing.
 fn scan(signings: usize) -> Result<()> {
-    let count = rounds::run(&mut subject(signings)?, signings)?;
+    let count = rounds::run(&mut subject(signings)?, signings, &std::env::current_exe()?)?;
     let (octets, hits) = (count.scanner.octets, count.scanner.hits.len());
     println!("{signings} signings, {} processes, {octets} octets looked at, {hits} hits", count.processes);
     ensure!(hits == 0, "{}", count.scanner.report());
