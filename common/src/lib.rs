@@ -8,6 +8,8 @@
 extern crate alloc;
 
 pub mod address;
+#[cfg(feature = "paper")]
+pub mod audit_key;
 pub mod blinding;
 pub mod cert;
 #[cfg(feature = "config")]

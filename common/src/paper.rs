@@ -6,6 +6,7 @@
 pub mod bundle;
 pub mod lines;
 pub mod request;
+pub mod words;
 
 use alloc::string::String;
 use core::fmt;
@@ -26,6 +27,12 @@ impl FileDigest {
     #[must_use]
     pub fn of(file: &[u8]) -> Self {
         Self(Sha3_256::digest(file).into())
+    }
+
+    /// The first ten octets as words, to be read aloud and compared.
+    #[must_use]
+    pub fn words(&self) -> String {
+        spoken(&self.0)
     }
 }
 
@@ -121,6 +128,12 @@ impl Purpose {
             Self::Rehearsal => Self::BANNER,
         }
     }
+}
+
+/// The first ten octets of a digest or key as words, to be read aloud and compared.
+#[must_use]
+pub fn spoken(octets: &[u8; 32]) -> String {
+    words::words(octets.first_chunk::<10>().map_or(&[], |start| start))
 }
 
 /// Puts a signed text and its signature line together.

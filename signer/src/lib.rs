@@ -3,7 +3,6 @@
 //! Blocking code, no async runtime, no socket but `AF_UNIX`. What happens in which order: [`serve`]; what may be asked:
 //! [`gate`]; where the key is: [`vault`] and the crate `onionkeep-core`.
 
-pub mod audit_key;
 pub mod backup;
 pub mod cli;
 pub mod clock;
@@ -25,3 +24,5 @@ pub mod terminal;
 pub mod token;
 mod users;
 pub mod vault;
+
+pub use onionkeep_common::audit_key;

@@ -1,11 +1,11 @@
-//! The audit key's public half and its signatures: what a token returns, a ledger records and an auditor checks with.
+//! The audit key's public half and its signatures: what a token returns, a ledger records, and auditors and publishers check with.
 //!
-//! The only place that verifies a checkpoint's signature. The private half never leaves the token.
+//! The only place that verifies the signature of a checkpoint or a bundle. The private half never leaves the token.
 
+use core::fmt;
+use core::str::FromStr;
 use data_encoding::HEXLOWER;
 use ed25519_dalek::VerifyingKey;
-use std::fmt;
-use std::str::FromStr;
 
 /// Octets of an Ed25519 public key.
 const ED25519_LEN: usize = 32;
@@ -147,6 +147,7 @@ impl FromStr for AuditSignature {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::string::ToString as _;
     use ed25519_dalek::{Signer, SigningKey};
 
     #[test]
