@@ -71,7 +71,7 @@ pub enum WordsError {
 
 /// The list for a place.
 const fn list(place: usize) -> &'static str {
-    if place % 2 == 0 { EVEN } else { ODD }
+    if place.is_multiple_of(2) { EVEN } else { ODD }
 }
 
 /// The words of some octets, a blank between them.
