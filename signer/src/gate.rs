@@ -2,7 +2,7 @@
 
 use crate::clock::Clock;
 use crate::ledger::{Ledger, LedgerError, Slot};
-use crate::log::{Level, line};
+use crate::log::{Level, by_peer};
 use crate::policy::{Policy, Question, Refusal};
 use crate::vault::{Answer, Ask, Certifier};
 use books::{Admitted, Books};
@@ -60,7 +60,7 @@ impl Gate {
             }
         };
         if let Some(why) = failed {
-            line(Level::Warn, "no-checkpoint", &[("line", &seq), ("why", &why)]);
+            by_peer(None, Level::Warn, "no-checkpoint", &[("line", &seq), ("why", &why)]);
         }
     }
 
@@ -76,14 +76,15 @@ impl Gate {
         let shown = onion.redacted();
         let about: [(&str, &dyn Display); 3] =
             [("uid", &uid), ("onion", &shown), ("period", &request.period)];
-        let note = |level, event: &str, more: &[(&str, &dyn Display)]| {
-            line(level, event, &[&about, more].concat());
+        let note = |level, event: &'static str, more: &[(&str, &dyn Display)]| {
+            by_peer(Some(uid), level, event, &[&about, more].concat());
         };
         let decision = self.decide(uid, request);
         self.checkpoint(false);
         match decision {
             Decision::Certified { cert, again } => {
-                note(Level::Info, "certified", &[("again", &again)]);
+                let event = if again { "certified-again" } else { "certified" };
+                note(Level::Info, event, &[]);
                 Reply::Certificate(cert)
             }
             Decision::Denied(Denial::Refused(Refusal { rule, retry_after })) => {

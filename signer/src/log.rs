@@ -1,8 +1,16 @@
 //! One line per decision on standard error; the only place that writes there.
 
 use crate::clock::{Clock, Iso, SystemClock};
+use flood::Flood;
 use std::fmt::{Display, Write as _};
 use std::io::Write as _;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+mod flood;
+
+/// What peers have written.
+static FLOOD: Mutex<Flood> = Mutex::new(Flood::new());
 
 /// How much a line matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +38,38 @@ impl Level {
 pub fn line(level: Level, event: &str, fields: &[(&str, &dyn Display)]) {
     let text = format!("{} {} {event}{}\n", Iso(SystemClock.now()), level.word(), pairs(fields));
     raw(&text);
+}
+
+/// The same for what a peer can bring about as often as it likes: `uid` makes some such lines at once and then one a
+/// second; the next line says how many were not written. All peers that may not ask for anything are `None`.
+pub fn by_peer(uid: Option<u32>, level: Level, event: &'static str, fields: &[(&str, &dyn Display)]) {
+    let admitted = flood().admit((uid, event), Instant::now());
+    match admitted {
+        Some(0) => line(level, event, fields),
+        Some(suppressed) => {
+            let told: [(&str, &dyn Display); 1] = [("suppressed", &suppressed)];
+            line(level, event, &[fields, told.as_slice()].concat());
+        }
+        None => {}
+    }
+}
+
+/// Tells of the lines of peers that were not written and that no later line has told of.
+pub fn settle() {
+    let due = flood().settle(Instant::now());
+    for ((uid, event), suppressed) in due {
+        let uid = uid.map_or("any".to_owned(), |uid| uid.to_string());
+        line(
+            Level::Warn,
+            "lines-not-written",
+            &[("event", &event), ("uid", &uid), ("suppressed", &suppressed)],
+        );
+    }
+}
+
+/// What peers have written. A thread that ended in the middle has at most counted a line too few.
+fn flood() -> MutexGuard<'static, Flood> {
+    FLOOD.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Writes text for the operator to standard error as it is.

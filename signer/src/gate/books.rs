@@ -8,7 +8,7 @@ use crate::clock::{deadline_in, until};
 use crate::error::Explain as _;
 use crate::ledger::refusals::Refusals;
 use crate::ledger::{Event, Head, Ledger, LedgerError, Slot};
-use crate::log::{Level, line};
+use crate::log::{Level, by_peer, line};
 use crate::policy::{Policy, Question, Refusal};
 use crate::token::AuditSignature;
 use onionkeep_common::wire::{AwayReason, Rule};
@@ -178,7 +178,7 @@ impl Inner {
         if let Some(event) = self.refusals.note(now, question.uid, refusal.rule)
             && let Err(error) = self.ledger.append(now, event)
         {
-            line(Level::Error, "refusal-not-recorded", &[("why", &error.in_full())]);
+            by_peer(Some(question.uid), Level::Error, "refusal-not-recorded", &[("why", &error.in_full())]);
         }
         Denial::Refused(refusal)
     }

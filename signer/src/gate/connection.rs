@@ -2,7 +2,7 @@
 
 use super::Gate;
 use crate::clock::{deadline_in, until};
-use crate::log::{Level, line};
+use crate::log::{Level, by_peer};
 use onionkeep_common::wire::frame::Header;
 use onionkeep_common::wire::{CertifyRequest, HEADER_LEN, Reply, Rule};
 use std::io::{self, Read, Write};
@@ -53,7 +53,7 @@ pub fn serve(gate: &Gate, uid: u32, stream: &UnixStream) -> End {
         }
     };
     if end != End::Closed {
-        line(Level::Warn, "peer-dropped", &[("uid", &uid), ("why", &end.word())]);
+        by_peer(Some(uid), Level::Warn, "peer-dropped", &[("uid", &uid), ("why", &end.word())]);
     }
     end
 }

@@ -3,7 +3,7 @@
 use super::places::Places;
 use super::{Gate, connection};
 use crate::error::{Explain, Kind};
-use crate::log::{Level, line};
+use crate::log::{self, Level, by_peer};
 use onionkeep_common::wire::{AwayReason, Reply};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::sockopt::socket_peercred;
@@ -14,12 +14,10 @@ use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Stack of a connection's thread in octets.
 const STACK: usize = 192 * 1024;
-/// Strangers are logged at most once in this time.
-const STRANGER_PAUSE: Duration = Duration::from_secs(1);
 
 /// Why there is no listening socket.
 #[derive(Debug, thiserror::Error)]
@@ -64,8 +62,6 @@ pub struct Listener {
     socket: UnixListener,
     /// The connections that are served.
     places: Arc<Places>,
-    /// Strangers since the last line about them, and when that was.
-    strangers: (u32, Option<Instant>),
 }
 
 impl Listener {
@@ -91,7 +87,7 @@ impl Listener {
         std::fs::set_permissions(&temporary, Permissions::from_mode(mode)).map_err(cannot)?;
         socket.set_nonblocking(true).map_err(cannot)?;
         std::fs::rename(&temporary, path).map_err(cannot)?;
-        Ok(Self { socket, places: Arc::default(), strangers: (0, None) })
+        Ok(Self { socket, places: Arc::default() })
     }
 
     /// Serves until `stop` can be read. Connections that are open then end with the process.
@@ -99,8 +95,9 @@ impl Listener {
     /// # Errors
     /// What the system says if it cannot be waited for peers.
     pub fn serve(&mut self, gate: &Arc<Gate>, stop: &impl AsFd) -> io::Result<()> {
-        let tick = Timespec { tv_sec: 60, tv_nsec: 0 };
+        let tick = Timespec { tv_sec: 10, tv_nsec: 0 };
         loop {
+            log::settle();
             let mut ready = [PollFd::new(&self.socket, PollFlags::IN), PollFd::new(stop, PollFlags::IN)];
             match poll(&mut ready, Some(&tick)) {
                 Ok(_count) => {}
@@ -123,7 +120,7 @@ impl Listener {
             Ok((stream, _unnamed)) => self.admit(gate, stream),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(error) => {
-                line(Level::Error, "accept-failed", &[("why", &error)]);
+                by_peer(None, Level::Error, "accept-failed", &[("why", &error)]);
                 // Out of descriptors, most likely: let some connections end.
                 std::thread::sleep(Duration::from_millis(100));
             }
@@ -134,8 +131,8 @@ impl Listener {
     fn admit(&mut self, gate: &Arc<Gate>, stream: UnixStream) {
         let uid = socket_peercred(&stream).ok().map(|peer| peer.uid.as_raw());
         let Some(uid) = uid.filter(|uid| gate.knows(*uid)) else {
-            self.note_stranger(uid);
-            return;
+            let shown = uid.map_or("unknown".to_owned(), |uid| uid.to_string());
+            return by_peer(None, Level::Warn, "stranger-closed", &[("uid", &shown)]);
         };
         let Some(place) = Places::take(&self.places, uid) else {
             busy(&stream, uid, "too many connections");
@@ -152,23 +149,11 @@ impl Listener {
             busy(&stream, uid, &error.to_string());
         }
     }
-
-    /// Logs a peer that may not ask for anything; many of them in a row give one line.
-    fn note_stranger(&mut self, uid: Option<u32>) {
-        let (count, last) = &mut self.strangers;
-        *count = count.saturating_add(1);
-        if last.is_some_and(|last| last.elapsed() < STRANGER_PAUSE) {
-            return;
-        }
-        let uid = uid.map_or("unknown".to_owned(), |uid| uid.to_string());
-        line(Level::Warn, "stranger-closed", &[("uid", &uid), ("count", count)]);
-        self.strangers = (0, Some(Instant::now()));
-    }
 }
 
 /// Tells a peer to come back later.
 fn busy(stream: &UnixStream, uid: u32, why: &str) {
-    line(Level::Warn, "busy", &[("uid", &uid), ("why", &why)]);
+    by_peer(Some(uid), Level::Warn, "busy", &[("uid", &uid), ("why", &why)]);
     // Whether it fetches the reply or not, it is closed.
     let _end = connection::reply(stream, &Reply::Away { reason: AwayReason::Busy, retry_after: 1 });
 }

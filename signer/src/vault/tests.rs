@@ -1,6 +1,7 @@
 //! The vault with a token in memory: what is kept opens, what was tampered with does not, files where the token has no place.
 
 use super::*;
+use crate::error::{Explain, Kind};
 use crate::token::fake::{FakeToken, Inside};
 use onionkeep_common::{
     DescSigningKey, ExpirationHours, PeriodLength, PeriodNumber, TimePeriod, UncheckedCert,

@@ -199,10 +199,54 @@ impl Attacker<'_> {
     }
 }
 
+/// Kinds of line that a peer can bring about.
+const KINDS: usize = 7;
+/// Lines of one uid and kind that the signer writes at once.
+const AT_ONCE: usize = 20;
+
+/// What an attack has left in the signer's log.
+#[derive(Debug)]
+pub struct Lines {
+    /// Lines about the attacker.
+    pub written: usize,
+    /// Lines about it that were not written, as the log itself tells.
+    pub suppressed: usize,
+    /// More than these it must never be: some of each kind at once, then one a second.
+    pub most: usize,
+}
+
+impl Lines {
+    /// Counts in a log after an attack that took so many seconds.
+    fn count(log: &str, uid: u32, seconds: u64) -> Result<Self> {
+        let whose = format!(" uid={uid}");
+        let lines = log.lines().filter(|line| {
+            line.split_once(&whose).is_some_and(|(_, rest)| rest.is_empty() || rest.starts_with(' '))
+        });
+        let (mut written, mut suppressed) = (0, 0);
+        for line in lines {
+            written += 1;
+            if let Some((_, count)) = line.split_once(" suppressed=") {
+                suppressed += count.parse::<usize>().with_context(|| line.to_owned())?;
+            }
+        }
+        // The onion that is ready is told by the vault.
+        Ok(Self { written, suppressed, most: KINDS * (AT_ONCE + usize::try_from(seconds)? + 1) + 1 })
+    }
+
+    /// Whether there are more than there may be, or nothing was held back, which would prove nothing.
+    fn check(&self) -> Result<()> {
+        ensure!(self.written <= self.most, "the attacker has written too much into the log: {self:?}");
+        ensure!(self.suppressed > 0, "the attack was too weak for the log: {self:?}");
+        Ok(())
+    }
+}
+
 /// What came of an attack.
 pub struct Outcome {
     /// What the attacker got.
     pub loot: Loot,
+    /// What it has left in the log.
+    pub lines: Lines,
     /// What the honest publisher saw; `None` without root, because then there is only one uid.
     pub honest: Option<Honest>,
 }
@@ -220,7 +264,8 @@ pub fn run(program: &Path, connections: usize, seconds: u64, seed: usize) -> Res
         command.arg(seconds.to_string());
         thread::spawn(move || process::run(&mut command, "the honest publisher"))
     });
-    let loot = attack(&subject, connections, Instant::now() + Duration::from_secs(seconds), seed);
+    let start = Instant::now();
+    let loot = attack(&subject, connections, start + Duration::from_secs(seconds), seed);
     let honest = match honest {
         Some(thread) => {
             let output =
@@ -231,8 +276,11 @@ pub fn run(program: &Path, connections: usize, seconds: u64, seed: usize) -> Res
     };
     // It must still be the same process, and serve.
     subject.signer.process()?.must_run()?;
+    let lasted = start.elapsed().as_secs();
     subject.signer.stop()?;
-    Ok(Outcome { loot, honest })
+    let lines = Lines::count(&subject.signer.log(), uid(0), lasted)?;
+    lines.check()?;
+    Ok(Outcome { loot, lines, honest })
 }
 
 /// What an honest publisher sees meanwhile; the times are in microseconds, sorted.

@@ -105,6 +105,11 @@ fn attack(seconds: usize) -> Result<()> {
         loot.connections.load(Ordering::Relaxed),
         loot.certificates()
     );
+    let lines = outcome.lines;
+    println!(
+        "{} lines in the log, at most {} are allowed, {} were not written",
+        lines.written, lines.most, lines.suppressed
+    );
     if let Some(honest) = outcome.honest {
         let [p50, p99] = [50, 99].map(|percent| honest.percentile_ms(percent));
         println!(

@@ -8,6 +8,7 @@ use onionkeep_common::wire::{HEADER_LEN, Rule};
 use std::io::{Read, Write};
 use std::os::unix::fs::MetadataExt;
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 /// A gate that serves until this is dropped.
 struct Served {
