@@ -5,12 +5,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
-use ed25519_dalek::{Signer as _, SigningKey};
-use onionkeep_common::cert::{CertType, UncheckedCert};
+use onionkeep_common::PeriodNumber;
 use onionkeep_common::wire::frame::Header;
-use onionkeep_common::wire::{AwayReason, CertifyRequest, HEADER_LEN, Proof, Reply, Rule};
-use onionkeep_common::{DescSigningKey, OnionAddress, PeriodNumber, PeriodRule, Signature, UnixTime};
-use onionkeep_tests::clock;
+use onionkeep_common::wire::{AwayReason, CertifyRequest, HEADER_LEN, Reply, Rule};
+use onionkeep_tests::peer;
 
 use crate::kit::Kit;
 
@@ -27,17 +25,7 @@ fn connect(kit: &Kit) -> UnixStream {
 
 /// A request for `period` with a proof that verifies.
 fn request(kit: &Kit, period: PeriodNumber) -> CertifyRequest {
-    let onion = *kit.address.parse::<OnionAddress>().unwrap().identity();
-    let secret = SigningKey::from_bytes(&[3; 32]);
-    let key = DescSigningKey::from_bytes(secret.verifying_key().to_bytes()).unwrap();
-    let length = PeriodRule::PUBLIC.length.minutes();
-    let proof = secret.sign(Proof::new(&onion, period, length, &key).as_bytes());
-    CertifyRequest { onion, period, length, key, proof: Signature(proof.to_bytes()) }
-}
-
-/// The period now.
-fn now() -> PeriodNumber {
-    PeriodRule::PUBLIC.number_at(UnixTime(clock::unix_now()))
+    peer::request(kit.address.parse().unwrap(), period, [3; 32])
 }
 
 /// One reply.
@@ -53,14 +41,10 @@ fn reply(stream: &mut UnixStream) -> std::io::Result<Reply> {
 /// Asks an honest question on a new connection and checks the answer.
 #[track_caller]
 fn assert_serves(kit: &Kit) {
-    let (mut stream, asked) = (connect(kit), request(kit, now()));
+    let (mut stream, asked) = (connect(kit), request(kit, peer::period_now()));
     stream.write_all(asked.to_frame().as_bytes()).unwrap();
     let Reply::Certificate(cert) = reply(&mut stream).unwrap() else { panic!("no certificate") };
-    let checked = UncheckedCert::parse(CertType::DescSigning, &cert.0).unwrap().check_signature().unwrap();
-    let cert = checked.check_time(UnixTime(clock::unix_now())).unwrap();
-    let blinded = asked.onion.blinded(PeriodRule::PUBLIC.at(UnixTime(clock::unix_now()))).unwrap();
-    assert_eq!(cert.certified(), asked.key.as_bytes());
-    assert_eq!(cert.signer(), blinded.as_bytes());
+    peer::check(&asked, &cert).unwrap();
 }
 
 /// The signer closed the connection, perhaps after saying that the frame is not well-formed.
@@ -104,7 +88,7 @@ fn a_period_far_away_is_refused_by_its_rule() {
     let mut kit = Kit::open_to_us();
     kit.signer.start().unwrap();
     let mut stream = connect(&kit);
-    let far = PeriodNumber(now().0 + 2);
+    let far = PeriodNumber(peer::period_now().0 + 2);
     stream.write_all(request(&kit, far).to_frame().as_bytes()).unwrap();
     assert!(matches!(reply(&mut stream).unwrap(), Reply::Refused { rule: Rule::PeriodWindow, .. }));
 }
@@ -115,7 +99,7 @@ fn an_unknown_uid_is_closed_without_an_octet() {
     kit.signer.allow_uid(&kit.address.clone(), 64_999).unwrap();
     kit.signer.start().unwrap();
     let mut stream = connect(&kit);
-    drop(stream.write_all(request(&kit, now()).to_frame().as_bytes()));
+    drop(stream.write_all(request(&kit, peer::period_now()).to_frame().as_bytes()));
     let mut rest = Vec::new();
     drop(stream.read_to_end(&mut rest));
     assert!(rest.is_empty(), "an unknown uid was sent {} octets", rest.len());
@@ -161,7 +145,7 @@ fn a_peer_beyond_its_places_is_told_busy_until_one_is_free() {
     drop(silent);
     onionkeep_tests::wait::until_true("a free place", LIMIT, || {
         let mut late = connect(&kit);
-        late.write_all(request(&kit, now()).to_frame().as_bytes())?;
+        late.write_all(request(&kit, peer::period_now()).to_frame().as_bytes())?;
         Ok(matches!(reply(&mut late)?, Reply::Certificate(_)))
     })
     .unwrap();

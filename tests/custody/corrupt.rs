@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-use onionkeep_common::{ExpirationHours, OnionAddress, UnixTime};
+use onionkeep_common::{ExpirationHours, OnionAddress, PeriodRule, TimePeriod, UnixTime};
 use onionkeep_core::CertTerms;
 use onionkeep_signer::pin::PinSource;
 use onionkeep_signer::seal::TokenName;
@@ -11,7 +11,7 @@ use onionkeep_signer::token::Token;
 use onionkeep_signer::token::pkcs11::{Access, Pkcs11Token};
 use onionkeep_signer::vault::{Vault, VaultError};
 use onionkeep_tests::fault_token::{DIR_VARIABLE, SERIAL};
-use onionkeep_tests::{asker, clock};
+use onionkeep_tests::{clock, peer};
 
 use crate::kit::{Kit, times};
 
@@ -67,10 +67,11 @@ fn certify_many(dir: &std::path::Path) {
     let onion: OnionAddress = vault.show().first().unwrap().onion;
     let mut refused = 0;
     for seed in 0..times(2000) {
-        let (period, (_secret, key)) = (asker::period(), asker::key(seed).unwrap());
+        let asked = peer::request(onion, peer::period_now(), peer::seed(seed));
+        let period = TimePeriod { number: asked.period, length: PeriodRule::PUBLIC.length };
         let expires = ExpirationHours::of_desc_signing_cert(UnixTime(clock::unix_now()));
-        match vault.certify(onion, &CertTerms { period, key, expires }) {
-            Ok(cert) => asker::judge(&cert, &onion, period, &key).unwrap(),
+        match vault.certify(onion, &CertTerms { period, key: asked.key, expires }) {
+            Ok(cert) => peer::check(&asked, &cert).unwrap(),
             Err(VaultError::Seal { .. }) => refused += 1,
             Err(other) => panic!("refused for another reason: {other}"),
         }

@@ -2,10 +2,10 @@
 
 use onionkeep_common::OnionAddress;
 use onionkeep_common::wire::Reply;
-use onionkeep_tests::asker;
 use onionkeep_tests::daemon::{Programs, Ran, Signer};
 use onionkeep_tests::fault_token::{Call, FaultToken};
 use onionkeep_tests::files::RunDir;
+use onionkeep_tests::peer;
 use onionkeep_tests::wait::{self, Seen};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -94,14 +94,15 @@ impl Kit {
 
     /// Asks for a certificate of one onion; one that does not verify is a failed test.
     pub(crate) fn ask(&self, onion: usize, seed: u64) -> Reply {
-        asker::ask(&self.signer.socket(), &self.onions[onion], seed).unwrap()
+        let asked = peer::ask(&self.signer.socket(), self.onions[onion], seed);
+        asked.unwrap_or_else(|error| panic!("{error:#}\n{}", self.signer.log()))
     }
 
     /// Asks until there is a certificate; gives how long that took.
     pub(crate) fn serves_again(&self, onion: usize, seed: u64) -> Duration {
         let start = Instant::now();
         wait::until("a certificate", SERVES_AGAIN, || {
-            Ok(match asker::ask(&self.signer.socket(), &self.onions[onion], seed) {
+            Ok(match peer::ask(&self.signer.socket(), self.onions[onion], seed) {
                 Ok(Reply::Certificate(_)) => Seen::Ready(()),
                 Ok(other) => Seen::NotYet(format!("{other:?}")),
                 Err(error) => Seen::Hopeless(format!("{error:#}\n{}", self.signer.log())),

@@ -12,7 +12,6 @@
     reason = "a harness: every error ends one test and carries its own text, and a panic is a failed test"
 )]
 
-pub mod asker;
 pub mod assurance;
 pub mod clock;
 pub mod daemon;

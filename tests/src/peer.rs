@@ -16,6 +16,9 @@ use onionkeep_common::{
 
 use crate::clock;
 
+/// Far above the 5 s in which the signer answers.
+pub const LIMIT: Duration = Duration::from_secs(20);
+
 /// The current period of the public network.
 #[must_use]
 pub fn period_now() -> PeriodNumber {
@@ -43,6 +46,24 @@ pub fn check(request: &CertifyRequest, cert: &EncodedCert) -> Result<()> {
     ensure!(cert.signer() == request.onion.blinded(period)?.as_bytes(), "signed by another key");
     ensure!(cert.certified() == request.key.as_bytes(), "certifies another key");
     Ok(())
+}
+
+/// Asks for a certificate of the current period on a connection of its own; one that comes is checked.
+pub fn ask(socket: &Path, onion: OnionAddress, number: u64) -> Result<Reply> {
+    let asked = request(onion, period_now(), seed(number));
+    let reply = Peer::connect(socket, LIMIT)?.ask(&asked)?;
+    if let Reply::Certificate(cert) = &reply {
+        check(&asked, cert)?;
+    }
+    Ok(reply)
+}
+
+/// The seed of the key with this number.
+#[must_use]
+pub fn seed(number: u64) -> [u8; 32] {
+    let mut seed = [7; 32];
+    seed[..8].copy_from_slice(&number.to_be_bytes());
+    seed
 }
 
 /// One connection.
