@@ -1,6 +1,5 @@
 //! The signer with its configuration, token and socket: the only place where `signer.toml` is written by the harness.
 
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -263,14 +262,15 @@ impl Signer {
 
     /// Starts `command` and waits for the socket.
     fn start_as(&mut self, command: Command) -> Result<()> {
-        let socket = self.socket();
+        let starts = || self.log().matches(" info listening ").count();
+        let before = starts();
         let mut process = Process::start("the signer", command, &self.dir.join("log"))?;
-        wait::until("the signer's socket", LIMIT, || {
+        // The socket is there earlier: who connects then waits for the vault, and is cut off if it never comes.
+        wait::until("the signer to serve", LIMIT, || {
             if let Err(error) = process.must_run() {
                 return Ok(Seen::Hopeless(format!("{error:#}")));
             }
-            UnixStream::connect(&socket).context("not there")?;
-            Ok(Seen::Ready(()))
+            Ok(if starts() > before { Seen::Ready(()) } else { Seen::NotYet("it does not say so".into()) })
         })?;
         self.process = Some(process);
         Ok(())
