@@ -100,6 +100,7 @@ fn make(frontend: &Frontend, points: &[IntroPoint]) -> Result<String> {
         revision: 1_830_354_583,
         flow_control: Some(&frontend.flow),
         single_onion: false,
+        clients: None,
         intro_points: points,
         max_descriptor_size: MAX_DESCRIPTOR_SIZE,
         now: frontend.now,

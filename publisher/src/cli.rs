@@ -5,7 +5,7 @@ use crate::config::Config;
 use crate::descriptor;
 use crate::error::Failure;
 use crate::status::{self, Table};
-use crate::{harden, reactor, torrc};
+use crate::{clients, harden, reactor, torrc};
 use clap::{Parser, Subcommand};
 use onionkeep_common::{Minutes, OnionAddress, PeriodLength, PeriodRule};
 use std::ffi::OsString;
@@ -45,12 +45,50 @@ enum Command {
     /// Find everything that is wrong in the configuration
     #[command(after_help = "Example:\n  onionkeep-publisher --config publisher.toml check-config")]
     CheckConfig,
+    /// Say who can read the descriptor of a service with `authorized_clients`
+    #[command(subcommand)]
+    Client(ClientCommand),
     /// Look at descriptors
     #[command(subcommand)]
     Descriptor(DescriptorCommand),
     /// Print torrc lines to install
     #[command(subcommand)]
     Torrc(TorrcCommand),
+}
+
+/// What to do with clients. A running publisher notices within seconds.
+#[derive(Debug, Subcommand)]
+enum ClientCommand {
+    /// Make a key pair, let the client in, and print both halves; the secret one is kept nowhere
+    #[command(
+        after_help = "Example:\n  onionkeep-publisher --config publisher.toml client add alice --to alice.auth_private"
+    )]
+    Add {
+        /// The client's name: the file that lets it in is called so
+        name: String,
+        /// The service, if several have authorized_clients
+        #[arg(long, value_name = "ADDRESS")]
+        onion: Option<String>,
+        /// Write the secret half to this new file instead of stdout
+        #[arg(long, value_name = "FILE")]
+        to: Option<PathBuf>,
+    },
+    /// Show the clients; exit code 9 if a file does not count
+    #[command(after_help = "Example:\n  onionkeep-publisher --config publisher.toml client list")]
+    List {
+        /// The service, if several have authorized_clients
+        #[arg(long, value_name = "ADDRESS")]
+        onion: Option<String>,
+    },
+    /// Take a client out: the next descriptor, which is uploaded at once, is not for it
+    #[command(after_help = "Example:\n  onionkeep-publisher --config publisher.toml client remove alice")]
+    Remove {
+        /// The client's name
+        name: String,
+        /// The service, if several have authorized_clients
+        #[arg(long, value_name = "ADDRESS")]
+        onion: Option<String>,
+    },
 }
 
 /// What to do with a descriptor.
@@ -116,6 +154,7 @@ fn run(cli: &Cli) -> Result<u8, Failure> {
         }
         Command::Status { json } => status(&Config::load(&cli.config)?, *json),
         Command::CheckConfig => check_config(&cli.config),
+        Command::Client(command) => client(&Config::load(&cli.config)?, command),
         Command::Descriptor(DescriptorCommand::Show { onion, period_minutes, file }) => {
             show(onion, *period_minutes, file)
         }
@@ -149,13 +188,53 @@ fn status(config: &Config, json: bool) -> Result<u8, Failure> {
 fn check_config(path: &Path) -> Result<u8, Failure> {
     let config = Config::load(path)?;
     let _password = config.tor.connection()?;
+    for backend in config.services.iter().flat_map(|service| &service.backends) {
+        let _key = backend.read_client_key()?;
+    }
     let backends: usize = config.services.iter().map(|service| service.backends.len()).sum();
     print(format_args!("ok: {} services, {backends} backends\n", config.services.len()))
 }
 
+/// An address on the command line.
+fn address(onion: &str) -> Result<OnionAddress, Failure> {
+    onion.parse().map_err(|error| Failure::Usage(format!("--onion: {error}")))
+}
+
+/// `client`.
+fn client(config: &Config, command: &ClientCommand) -> Result<u8, Failure> {
+    let meant = |onion: &Option<String>| onion.as_deref().map(address).transpose();
+    match command {
+        ClientCommand::Add { name, onion, to } => {
+            let added = clients::add(config, name, meant(onion)?.as_ref(), to.as_deref())?;
+            print(format_args!("# {}\n{}\n", added.file.display(), added.public))?;
+            match added.secret {
+                None => Ok(0),
+                Some(secret) => print(format_args!(
+                    "# {name}.auth_private, for the client's ClientOnionAuthDir\n{}",
+                    *secret
+                )),
+            }
+        }
+        ClientCommand::List { onion } => {
+            let folder = clients::list(config, meant(onion)?.as_ref())?;
+            for client in &folder.clients {
+                print(format_args!("{} {}\n", client.name, client.key))?;
+            }
+            for (file, problem) in &folder.problems {
+                drop(writeln!(io::stderr(), "skipped: {file}: {problem}"));
+            }
+            Ok(if folder.problems.is_empty() { 0 } else { WARNING })
+        }
+        ClientCommand::Remove { name, onion } => {
+            let file = clients::remove(config, name, meant(onion)?.as_ref())?;
+            print(format_args!("removed {}\n", file.display()))
+        }
+    }
+}
+
 /// `descriptor show`.
 fn show(onion: &str, period_minutes: Option<u32>, path: &Path) -> Result<u8, Failure> {
-    let onion: OnionAddress = onion.parse().map_err(|error| Failure::Usage(format!("--onion: {error}")))?;
+    let onion = address(onion)?;
     let now = clock::now();
     let mut candidates = Vec::new();
     if let Some(minutes) = period_minutes {

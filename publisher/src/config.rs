@@ -1,6 +1,6 @@
 //! `publisher.toml`: what its words mean. The only place that reads it.
 
-use crate::descriptor::MAX_INTRO_POINTS;
+use crate::descriptor::{ClientKey, MAX_INTRO_POINTS};
 use crate::merge::Mode;
 use crate::probe::SocksAddr;
 use crate::tor::{ControlAddr, Password, TorConfig};
@@ -9,10 +9,10 @@ use onionkeep_common::config::{Problems, Section, read};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
-/// A password file has at most so many octets.
-const PASSWORD_MAX: usize = 1024;
+/// A file with a secret has at most so many octets.
+const SECRET_MAX: u64 = 1024;
 /// Backends of one service.
 const BACKENDS_MAX: usize = 3000;
 /// The highest weight of a backend.
@@ -36,12 +36,13 @@ const SERVICE: &[&str] = &[
     OLD_POINTS,
     "probe_port",
     "probe_interval_seconds",
+    "authorized_clients",
     "backend",
 ];
 /// A key of the first release that `mode` and `intro_points` replace.
 const OLD_POINTS: &str = "max_intro_points";
 /// Keys of `[[service.backend]]`.
-const BACKEND: &[&str] = &["name", "address", "weight"];
+const BACKEND: &[&str] = &["name", "address", "weight", "client_key", "pow"];
 
 /// Why the configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -68,6 +69,16 @@ pub enum ConfigError {
     Password {
         /// The file.
         path: PathBuf,
+        /// Why.
+        why: String,
+    },
+    /// The file with our key for a backend cannot be used.
+    #[error("cannot use the file {path} of client_key of backend {name:?}: {why}")]
+    ClientKey {
+        /// The file.
+        path: PathBuf,
+        /// The backend's name.
+        name: String,
         /// Why.
         why: String,
     },
@@ -104,6 +115,25 @@ pub struct BackendConfig {
     pub address: OnionAddress,
     /// Its share of new clients is its weight against the sum of all.
     pub weight: u32,
+    /// The file with our client key, if it lets only some clients read its descriptor.
+    pub client_key: Option<PathBuf>,
+    /// Whether it is listed although it asks for proof of work, which clients are then not told.
+    pub ignore_pow: bool,
+}
+
+impl BackendConfig {
+    /// Reads our client key for this backend.
+    ///
+    /// # Errors
+    /// [`ConfigError::ClientKey`] if the file cannot be read or has another form, or others may read it.
+    pub fn read_client_key(&self) -> Result<Option<ClientKey>, ConfigError> {
+        let Some(path) = &self.client_key else { return Ok(None) };
+        let failed =
+            |why: String| ConfigError::ClientKey { path: path.clone(), name: self.name.clone(), why };
+        let text = read_secret(path).map_err(failed)?;
+        let text = std::str::from_utf8(&text).map_err(|_octets| failed("it is not a text".to_owned()))?;
+        Ok(Some(ClientKey::from_text(text).map_err(|error| failed(error.to_string()))?))
+    }
 }
 
 /// One frontend.
@@ -117,6 +147,8 @@ pub struct ServiceConfig {
     pub mode: Mode,
     /// How its backends are probed, if they are.
     pub probing: Option<Probing>,
+    /// The folder with the clients that can read its descriptor; everybody can without it.
+    pub authorized_clients: Option<PathBuf>,
     /// Its backends.
     pub backends: Vec<BackendConfig>,
 }
@@ -181,23 +213,44 @@ impl TorSection {
     }
 }
 
-/// Reads a password file: one line.
-fn read_password(path: &Path) -> Result<Password, ConfigError> {
+/// Reads a small file with a secret: not empty, and not for every user to read.
+fn read_secret(path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
     use std::os::unix::fs::PermissionsExt;
-    let failed = |why: String| ConfigError::Password { path: path.to_path_buf(), why };
-    let meta = std::fs::metadata(path).map_err(|error| failed(error.to_string()))?;
+    let meta = std::fs::metadata(path).map_err(|error| error.to_string())?;
     if meta.permissions().mode() & 0o007 != 0 {
-        return Err(failed("every user may read it; chmod o= it".to_owned()));
+        return Err("every user may read it; chmod o= it".to_owned());
     }
-    let mut octets = Zeroizing::new(std::fs::read(path).map_err(|error| failed(error.to_string()))?);
+    if !meta.is_file() || meta.len() > SECRET_MAX {
+        return Err("it is not a small plain file".to_owned());
+    }
+    let mut octets = Zeroizing::new(std::fs::read(path).map_err(|error| error.to_string())?);
     while let Some(b'\n' | b'\r') = octets.last() {
         octets.pop();
     }
-    if octets.is_empty() || octets.len() > PASSWORD_MAX || octets.contains(&b'\n') {
-        octets.zeroize();
-        return Err(failed("it must hold one line with the password".to_owned()));
+    if octets.is_empty() || octets.contains(&b'\n') {
+        return Err("it must hold one line with the secret".to_owned());
     }
+    Ok(octets)
+}
+
+/// Reads a password file: one line.
+fn read_password(path: &Path) -> Result<Password, ConfigError> {
+    let octets = read_secret(path);
+    let octets = octets.map_err(|why| ConfigError::Password { path: path.to_path_buf(), why })?;
     Ok(Password::new(octets))
+}
+
+/// The path in `"file:/absolute/path"`.
+fn secret_file(section: &Section<'_, '_>, key: &str) -> Option<PathBuf> {
+    section.text(key).map(|text| match text.strip_prefix("file:") {
+        Some(path) if path.starts_with('/') => PathBuf::from(path),
+        _other => {
+            let text =
+                format!("{key}: wanted is \"file:/absolute/path\"; the secret itself has no place here");
+            section.report(key, text);
+            PathBuf::new()
+        }
+    })
 }
 
 /// An absolute path.
@@ -212,16 +265,7 @@ fn absolute(section: &Section<'_, '_>, key: &str) -> Option<PathBuf> {
 /// Reads `[tor]`.
 fn tor_section(tor: &Section<'_, '_>) -> Option<TorSection> {
     let control = tor.required_parsed("control");
-    let password = tor.text("password").map(|text| match text.strip_prefix("file:") {
-        Some(path) if path.starts_with('/') => PathBuf::from(path),
-        _other => {
-            tor.report(
-                "password",
-                "password: wanted is \"file:/absolute/path\"; the password itself has no place here",
-            );
-            PathBuf::new()
-        }
-    });
+    let password = secret_file(tor, "password");
     let socks = tor.parsed("socks");
     let allow_plain_cookie = tor.truth("allow_plain_cookie").unwrap_or(false);
     Some(TorSection { control: control?, password, allow_plain_cookie, socks })
@@ -261,12 +305,18 @@ fn service(section: &Section<'_, '_>, socks: bool, frontends: &[OnionAddress]) -
             .report("probe_interval_seconds", "probe_interval_seconds: without probe_port nothing is probed");
     }
     let probing = port.and_then(|port| u16::try_from(port).ok());
+    let clients = section.text("authorized_clients").map(PathBuf::from);
+    if clients.as_ref().is_some_and(|clients| !clients.is_absolute()) {
+        section
+            .report("authorized_clients", "authorized_clients: wanted is an absolute path, it starts with /");
+    }
     let backends = backends(section, frontends);
     Some(ServiceConfig {
         address: address?,
         signer: signer?,
         mode: mode?,
         probing: probing.map(|port| Probing { port, interval: interval.unwrap_or(60) }),
+        authorized_clients: clients,
         backends: backends?,
     })
 }
@@ -321,10 +371,27 @@ fn backends(service: &Section<'_, '_>, frontends: &[OnionAddress]) -> Option<Vec
         }
         let weight = section.number("weight", 1..=WEIGHT_MAX);
         let weight = weight.and_then(|weight| u32::try_from(weight).ok()).unwrap_or(1);
-        let backend = |(name, address): (&str, _)| BackendConfig { name: name.to_owned(), address, weight };
+        let client_key = secret_file(section, "client_key");
+        let ignore_pow = ignore_pow(section);
+        let backend = |(name, address): (&str, _)| {
+            let name = name.to_owned();
+            BackendConfig { name, address, weight, client_key, ignore_pow }
+        };
         read.push(name.zip(address).map(backend));
     }
     read.into_iter().collect()
+}
+
+/// Reads `pow`.
+fn ignore_pow(section: &Section<'_, '_>) -> bool {
+    match section.text("pow") {
+        None | Some("refuse") => false,
+        Some("ignore") => true,
+        Some(_other) => {
+            section.report("pow", "pow: wanted is \"refuse\" or \"ignore\"");
+            false
+        }
+    }
 }
 
 /// A name stands in logs and tables.

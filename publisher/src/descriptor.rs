@@ -17,9 +17,9 @@ mod point;
 mod show;
 mod table;
 
-pub use auth::{ClientKey, ClientKeyError};
-pub use build::{BuildError, Draft, Prepared};
-pub use decode::{Decoded, Lengths, SkipReason, Skipped, UnknownLine, decode};
+pub use auth::{ClientKey, ClientKeyError, ClientPublicKey};
+pub use build::{BuildError, Draft, Prepared, most_clients};
+pub use decode::{Decoded, Lengths, SkipReason, Skipped, UnknownLine, decode, revision};
 pub use error::{DescriptorError, Fault, Layer};
 pub use inner::FlowControl;
 pub use keys::{PERIOD_KEYS_LEN, PeriodKeys};

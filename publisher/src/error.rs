@@ -1,5 +1,6 @@
 //! Everything that can end a command, its exit code and the advice that goes with it.
 
+use crate::clients::EditError;
 use crate::config::ConfigError;
 use crate::descriptor::DescriptorError;
 use crate::harden::HardenError;
@@ -18,6 +19,9 @@ pub enum Failure {
     /// A value on the command line.
     #[error("{0}")]
     Usage(String),
+    /// The folder of clients.
+    #[error(transparent)]
+    Clients(#[from] EditError),
     /// The state folder.
     #[error(transparent)]
     State(#[from] StateError),
@@ -61,10 +65,15 @@ impl Failure {
     #[must_use]
     pub const fn exit_code(&self) -> u8 {
         match self {
+            Self::Clients(error) if error.is_usage() => 2,
             Self::Config(_) | Self::Usage(_) | Self::File { .. } => 2,
             Self::Descriptor { .. } => 4,
             Self::Status(_) => 5,
-            Self::State(_) | Self::StatusServer(_) | Self::Harden(_) | Self::System { .. } => 1,
+            Self::Clients(_)
+            | Self::State(_)
+            | Self::StatusServer(_)
+            | Self::Harden(_)
+            | Self::System { .. } => 1,
         }
     }
 
@@ -80,6 +89,10 @@ impl Failure {
                 "write the password's line into that file and chmod it 0640"
             }
             Self::Usage(_) => "see `onionkeep-publisher --help`",
+            Self::Config(ConfigError::ClientKey { .. }) => {
+                "write the line of the .auth_private file into it and chmod it 0640"
+            }
+            Self::Clients(error) => error.advice(),
             Self::State(error) => error.advice(),
             Self::Status(error) => error.advice(),
             Self::StatusServer(_) => {

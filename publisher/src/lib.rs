@@ -6,6 +6,7 @@
 pub mod backend;
 pub mod certs;
 pub mod cli;
+pub mod clients;
 pub mod clock;
 pub mod config;
 pub mod consensus;

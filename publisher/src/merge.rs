@@ -9,12 +9,13 @@ mod wheel;
 
 pub use places::Places;
 
-use crate::descriptor::{FlowControl, IntroPoint};
+use crate::descriptor::{ClientPublicKey, FlowControl, IntroPoint};
 use crate::schedule::Digest;
 use assign::{Taste, assign};
 use onionkeep_common::{IntroAuthKey, UnixTime};
 use sha3::{Digest as _, Sha3_256};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use wheel::{Sector, Wheel};
 
 /// How many points are listed, and whether all HSDirs get the same.
@@ -121,6 +122,8 @@ pub struct Merged {
     pub pow: Vec<usize>,
     /// When the wheel moves; `None` if it stands.
     pub next_step: Option<UnixTime>,
+    /// Who can read it: everybody if `None`. Not chosen here, but part of what a descriptor says.
+    pub clients: Option<Arc<BTreeSet<ClientPublicKey>>>,
 }
 
 impl Choice {
@@ -224,6 +227,10 @@ impl Merged {
     pub fn digest(&self) -> Digest {
         let mut hash = Sha3_256::new();
         self.sets.iter().for_each(|set| set.hash(&mut hash));
+        if let Some(clients) = &self.clients {
+            hash.update(b"clients");
+            clients.iter().for_each(|client| hash.update(client.as_bytes()));
+        }
         Digest(hash.finalize().into())
     }
 }
@@ -250,7 +257,7 @@ pub fn choose(candidates: &[Candidate<'_>], situation: &Situation<'_>) -> Merged
     let fillers = wheel.heaviest();
     let mut used = BTreeMap::new();
     let mut merged =
-        Merged { sets: Vec::new(), pow, next_step: wheel.next_step(situation.seed, situation.now) };
+        Merged { pow, next_step: wheel.next_step(situation.seed, situation.now), ..Merged::default() };
     for (number, mut shares) in wheel.shares(situation.seed, situation.now).into_iter().enumerate() {
         let listed: BTreeSet<_> = match situation.listed.get(number) {
             Some(own) if situation.listed.len() == sets => own.iter().copied().collect(),

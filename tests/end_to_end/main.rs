@@ -12,6 +12,7 @@
 )]
 
 mod backend;
+mod clients;
 mod day;
 mod distinct;
 mod group;
@@ -48,6 +49,7 @@ fn main() -> ExitCode {
         day.story("signer", signer::tell),
         day.story("tor_restart", tor_restart::tell),
         day.story("import", import::tell),
+        day.story("clients", clients::tell),
         crowd.story("distinct", distinct::tell),
     ];
     let conclusion = libtest_mimic::run(&arguments, stories);

@@ -179,3 +179,50 @@ proptest::proptest! {
         drop(Config::parse(&text));
     }
 }
+
+#[test]
+fn clients_and_backends_keys_are_files() {
+    let with = |from: &str, to: &str| Config::parse(&SAMPLE.replacen(from, to, 1));
+    let config = with("probe_port", "authorized_clients = \"/etc/c\"\nprobe_port").unwrap();
+    assert_eq!(config.services[0].authorized_clients.as_deref(), Some(Path::new("/etc/c")));
+    let problem = problems("probe_port", "authorized_clients = \"c\"\nprobe_port");
+    assert!(problem[0].contains("wanted is an absolute path"), "{problem:?}");
+    let key = "client_key = \"file:/etc/k\"\npow = \"ignore\"\nname = \"b1\"";
+    let config = with("name = \"b1\"", key).unwrap();
+    let [b1, b2] = config.services[0].backends.as_slice() else { panic!("two") };
+    assert_eq!(b1.client_key.as_deref(), Some(Path::new("/etc/k")));
+    assert_eq!((b1.ignore_pow, b2.ignore_pow, &b2.client_key), (true, false, &None));
+    let secret = problems("name = \"b1\"", "client_key = \"AAAASECRET\"\nname = \"b1\"");
+    assert!(
+        secret[0].contains("wanted is \"file:/absolute/path\"") && !secret[0].contains("AAAASECRET"),
+        "{secret:?}"
+    );
+    let pow = problems("name = \"b1\"", "pow = \"yes\"\nname = \"b1\"");
+    assert!(pow[0].contains("\"refuse\" or \"ignore\""), "{pow:?}");
+}
+
+#[test]
+fn a_backends_key_is_read_from_a_file_that_only_we_may_read() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("key");
+    let key = ClientKey::from_bytes([5; 32]);
+    let line = format!("client_key = \"file:{}\"\nname = \"b1\"", path.display());
+    let config = Config::parse(&SAMPLE.replacen("name = \"b1\"", &line, 1)).unwrap();
+    let backend = &config.services[0].backends[0];
+    let read = |text: &str, mode: u32| {
+        std::fs::write(&path, text).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+        backend.read_client_key().map(|key| key.map(|key| key.public()))
+    };
+    assert_eq!(read(&key.to_base32(), 0o600).unwrap(), Some(key.public()));
+    let private = format!("abc:descriptor:x25519:{}\n", *key.to_base32());
+    assert_eq!(read(&private, 0o640).unwrap(), Some(key.public()));
+    for (text, mode) in [(&*private, 0o644), ("", 0o600), ("AAAA", 0o600), ("a\nb\n", 0o600)] {
+        let error = read(text, mode).unwrap_err().to_string();
+        assert!(error.contains("\"b1\"") && !error.contains("AAAA"), "{error}");
+    }
+    std::fs::remove_file(&path).unwrap();
+    assert!(backend.read_client_key().is_err());
+    assert_eq!(config.services[0].backends[1].read_client_key().unwrap().map(|key| key.public()), None);
+}

@@ -1,5 +1,6 @@
 //! Makes the frontend's descriptor as C tor 0.4.9 would. The only place where the three layers are put together for writing.
 
+use super::auth::{CLIENT_LINES, ClientPublicKey, Lock};
 use super::crypt::{COOKIE_LEN, LayerSecrets, SALT_LEN, Sealed, encrypt};
 use super::inner::{self, CertifiedPoint, FlowControl};
 use super::keys::PeriodKeys;
@@ -9,6 +10,8 @@ use onionkeep_common::cert::CertType;
 use onionkeep_common::{
     BlindedId, CertBody, EncodedCert, ExpirationHours, Subcredential, UncheckedCert, UnixTime,
 };
+use std::collections::BTreeSet;
+use zeroize::Zeroizing;
 
 /// Why a descriptor cannot be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -36,6 +39,29 @@ pub enum BuildError {
     FlowControl,
 }
 
+/// The padded middle layer may be so long: 10,000 octets more would pass [`super::MAX_DESCRIPTOR_SIZE`].
+const MIDDLE_MOST: usize = 30_000;
+/// Octets of the inner layer before the points, and of one point with all kinds of addresses, at most.
+const INNER_HEADER: usize = 100;
+/// See [`INNER_HEADER`].
+const POINT_MOST: usize = 770;
+/// Octets of the middle layer beside the lines of clients and the encrypted inner layer, at most.
+const MIDDLE_REST: usize = 200;
+/// Octets of one `auth-client` line.
+const CLIENT_LINE: usize = 70;
+
+/// How many clients a descriptor with so many introduction points has room for.
+///
+/// Spec: rend-spec-v3, 2.4 (`HSV3MaxDescriptorSize`) and 2.5.1.1.
+#[must_use]
+pub const fn most_clients(points: usize) -> usize {
+    let inner = points.saturating_mul(POINT_MOST).saturating_add(INNER_HEADER);
+    // base64 in lines of 64 characters: 65 octets for 48.
+    let message = inner.div_ceil(48).saturating_mul(65);
+    let room = MIDDLE_MOST.saturating_sub(message).saturating_sub(MIDDLE_REST) / CLIENT_LINE;
+    room / CLIENT_LINES * CLIENT_LINES
+}
+
 /// All that goes into one descriptor.
 #[derive(Clone, Copy)]
 pub struct Draft<'a> {
@@ -53,6 +79,8 @@ pub struct Draft<'a> {
     pub flow_control: Option<&'a FlowControl>,
     /// Whether the backends are single onion services.
     pub single_onion: bool,
+    /// The clients that can read it: everybody if `None`, nobody if empty.
+    pub clients: Option<&'a BTreeSet<ClientPublicKey>>,
     /// The points to list, in any order.
     pub intro_points: &'a [IntroPoint],
     /// Limit of the consensus ([`super::MAX_DESCRIPTOR_SIZE`] by default).
@@ -67,6 +95,8 @@ pub struct Prepared<'a> {
     draft: Draft<'a>,
     /// The middle layer before `encrypted`.
     header: String,
+    /// The descriptor cookie, if not everybody may read.
+    cookie: Option<Zeroizing<[u8; COOKIE_LEN]>>,
     /// The inner layer.
     inner: String,
 }
@@ -90,8 +120,13 @@ impl<'a> Draft<'a> {
         if points.windows(2).any(|pair| matches!(pair, [a, b] if a.auth_key() == b.auth_key())) {
             return Err(BuildError::DuplicatePoint);
         }
-        let header = middle::write_header(self.keys, self.keys.fakes());
-        Ok(Prepared { draft: *self, header, inner: self.inner(&points) })
+        let lock = self.clients.map(|clients| Lock::new(self.keys, clients, self.subcredential));
+        let header = match &lock {
+            None => middle::write_header(self.keys, self.keys.fakes()),
+            Some(lock) => middle::write_header(self.keys, lock.lines.iter().copied()),
+        };
+        let cookie = lock.map(|lock| lock.cookie);
+        Ok(Prepared { draft: *self, header, cookie, inner: self.inner(&points) })
     }
 
     /// The inner layer with the points in this order.
@@ -122,7 +157,7 @@ impl Prepared<'_> {
     /// # Errors
     /// [`BuildError::TooLong`].
     pub fn encode(&self, salts: [[u8; SALT_LEN]; 2]) -> Result<String, BuildError> {
-        encode_layers(&self.draft, &self.header, &self.inner, None, salts)
+        encode_layers(&self.draft, &self.header, &self.inner, self.cookie.as_deref(), salts)
     }
 }
 

@@ -127,6 +127,26 @@ pub fn decode(
     decode_as(text, &blinded, &subcredential, client_key, Some(now))
 }
 
+/// The revision counter of a descriptor of `onion` in `period`, its outer signatures verified. Needs no client key.
+///
+/// # Errors
+/// [`DescriptorError`] names layer, line, keyword and fault.
+///
+/// Spec: rend-spec-v3, 2.4.
+pub fn revision(
+    text: &[u8],
+    onion: &OnionAddress,
+    period: TimePeriod,
+    now: UnixTime,
+) -> Result<u64, DescriptorError> {
+    let blinded = onion.identity().blinded(period);
+    let blinded = blinded.map_err(|error| DescriptorError::new(Layer::Outer, None, error))?;
+    let outer = Outer::read(text, Some(blinded.as_bytes()))?;
+    outer.timely_cert(Some(now))?;
+    outer.check_signature()?;
+    Ok(outer.revision)
+}
+
 /// Reads a descriptor by its blinded key and subcredential; without `now` no time is checked.
 pub(super) fn decode_as(
     text: &[u8],

@@ -1,28 +1,27 @@
 //! What is made once per onion and period and kept for all uploads of it. The only place with those secrets.
 
-use super::auth::AuthClient;
+use super::auth::{AuthClient, CLIENT_LINE_LEN, CLIENT_LINES, ClientPublicKey};
 use super::point::IntroPoint;
 use ed25519_dalek::{Signer, SigningKey};
 use onionkeep_common::keys::KeyError;
 use onionkeep_common::wire::{CertifyRequest, Proof};
 use onionkeep_common::{CertBody, DescSigningKey, EncodedCert, OnionAddress, Signature, TimePeriod};
 use sha3::{Digest, Sha3_256};
+use shake::Shake256;
+use shake::digest::{ExtendableOutput, Update, XofReader};
+use std::collections::BTreeSet;
 use x25519_dalek::{PublicKey, StaticSecret};
 use zeroize::Zeroizing;
 
-/// The number of `auth-client` lines without client authorization.
-///
-/// Spec: C tor, `HS_DESC_AUTH_CLIENT_MULTIPLE`.
-const FAKE_CLIENTS: usize = 16;
-/// Octets of one such line: id, iv, cookie.
-const FAKE_CLIENT_LEN: usize = 40;
 /// Octets of [`PeriodKeys::to_bytes`].
-pub const PERIOD_KEYS_LEN: usize = 32 + 32 + FAKE_CLIENTS * FAKE_CLIENT_LEN + 32;
+pub const PERIOD_KEYS_LEN: usize = 32 + 32 + CLIENT_LINES * CLIENT_LINE_LEN + 32;
 /// Starts the hash that orders the introduction points.
 const ORDER_PREFIX: &[u8] = b"onionkeep point order v1";
+/// Starts the hash behind the `auth-client` lines.
+const CLIENTS_PREFIX: &[u8] = b"onionkeep clients v1";
 
 /// The secrets of one onion in one period: descriptor signing key, ephemeral key of the middle layer, its 16 false
-/// `auth-client` lines, and the secret that orders the introduction points.
+/// `auth-client` lines, and the secret that orders the introduction points and is behind the lines of true clients.
 ///
 /// C tor makes them once per descriptor object and reuses them at every upload, so an observer would notice new ones.
 /// None of them is worth anything after the period.
@@ -39,7 +38,7 @@ pub struct PeriodKeys {
     /// Its public half.
     ephemeral_public: [u8; 32],
     /// The false lines; public once uploaded.
-    fakes: [[u8; FAKE_CLIENT_LEN]; FAKE_CLIENTS],
+    fakes: [[u8; CLIENT_LINE_LEN]; CLIENT_LINES],
     /// Secret of the order of the points.
     order: Zeroizing<[u8; 32]>,
 }
@@ -62,8 +61,8 @@ impl PeriodKeys {
     pub fn from_bytes(octets: &[u8; PERIOD_KEYS_LEN]) -> Result<Self, KeyError> {
         let (words, _rest) = octets.as_chunks::<32>();
         let [seed, ephemeral, .., order] = words else { return Err(KeyError::NotAPoint) };
-        let fakes = octets.get(64..).unwrap_or_default().as_chunks::<FAKE_CLIENT_LEN>().0;
-        let fakes = fakes.first_chunk::<FAKE_CLIENTS>().ok_or(KeyError::NotAPoint)?;
+        let fakes = octets.get(64..).unwrap_or_default().as_chunks::<CLIENT_LINE_LEN>().0;
+        let fakes = fakes.first_chunk::<CLIENT_LINES>().ok_or(KeyError::NotAPoint)?;
         let signing = SigningKey::from_bytes(seed);
         let ephemeral = StaticSecret::from(*ephemeral);
         Ok(Self {
@@ -109,12 +108,21 @@ impl PeriodKeys {
 
     /// The false `auth-client` lines.
     pub(super) fn fakes(&self) -> impl Iterator<Item = AuthClient> {
-        self.fakes.iter().map(|octets| {
-            let mut fields = AuthClient { id: [0; 8], iv: [0; 16], cookie: [0; 16] };
-            let to = fields.id.iter_mut().chain(&mut fields.iv).chain(&mut fields.cookie);
-            to.zip(octets).for_each(|(to, from)| *to = *from);
-            fields
-        })
+        self.fakes.iter().map(AuthClient::from_octets)
+    }
+
+    /// The ephemeral key of the client authorization.
+    pub(super) const fn ephemeral(&self) -> &StaticSecret {
+        &self.ephemeral
+    }
+
+    /// Octets that look random to everybody else, the same for the same set of clients in this period.
+    pub(super) fn random_for(&self, clients: &BTreeSet<ClientPublicKey>) -> impl XofReader + use<> {
+        let mut hash = Shake256::default();
+        hash.update(CLIENTS_PREFIX);
+        hash.update(&*self.order);
+        clients.iter().for_each(|client| hash.update(client.as_bytes()));
+        hash.finalize_xof()
     }
 
     /// The points in the order of this period: it looks random, and stays the same until the set changes.
@@ -157,7 +165,7 @@ mod tests {
         let octets: [u8; PERIOD_KEYS_LEN] = std::array::from_fn(|at| u8::try_from(at % 251).unwrap());
         let keys = PeriodKeys::from_bytes(&octets).unwrap();
         assert_eq!(*keys.to_bytes(), octets);
-        assert_eq!(keys.fakes().count(), FAKE_CLIENTS);
+        assert_eq!(keys.fakes().count(), CLIENT_LINES);
         assert_eq!(keys.fakes().next().unwrap().id, octets[64..72]);
         assert_eq!(keys.fakes().last().unwrap().cookie, octets[64 + 640 - 16..64 + 640]);
     }

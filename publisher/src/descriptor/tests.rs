@@ -11,6 +11,7 @@ use onionkeep_common::{
 };
 use serde_json::Value;
 
+mod clients;
 mod golden;
 mod hostile;
 mod real;
@@ -116,6 +117,7 @@ impl Frontend {
             revision: 1_830_354_583,
             flow_control: Some(&self.flow),
             single_onion: false,
+            clients: None,
             intro_points,
             max_descriptor_size: MAX_DESCRIPTOR_SIZE,
             now: self.now,

@@ -6,6 +6,7 @@ use super::period::expires;
 use super::task::ServiceDone;
 use crate::backend::{Health, Observation};
 use crate::certs::CertSourceError;
+use crate::config::BackendConfig;
 use crate::consensus::{Fingerprint, Role};
 use crate::descriptor::{self, Decoded};
 use crate::log;
@@ -47,8 +48,11 @@ impl Frontend {
             ask.open = ask.open.saturating_sub(1);
             ask.not_found = ask.not_found.saturating_add(usize::from(answer == Err(FetchFailure::NotFound)));
         }
+        // Read anew each time: the file may have been put right in the meantime.
+        let key = self.config.backends.get(at).map_or(Ok(None), BackendConfig::read_client_key);
         let decoded = answer.map_err(|failure| failure.to_string()).and_then(|text| {
-            let decoded = descriptor::decode(&text, &backend.address, role.period, None, hands.now);
+            let key = key.map_err(|error| error.to_string())?;
+            let decoded = descriptor::decode(&text, &backend.address, role.period, key.as_ref(), hands.now);
             decoded.map_err(|error| error.to_string())
         });
         match decoded {
@@ -157,8 +161,9 @@ impl Frontend {
     ) {
         let address = self.config.address;
         let Some(period) = self.periods.iter_mut().find(|period| period.state.period == at) else { return };
-        let decode = |text: Vec<u8>| descriptor::decode(&text, &address, at, None, hands.now).ok();
-        let highest = answers.into_iter().flatten().filter_map(decode).map(|decoded| decoded.revision).max();
+        // Only what HSDirs look at: the rest may be for other clients, or by another kind of publisher.
+        let counter = |text: Vec<u8>| descriptor::revision(&text, &address, at, hands.now).ok();
+        let highest = answers.into_iter().flatten().filter_map(counter).max();
         let news = highest.is_some_and(|highest| period.seen(highest));
         if !news && period.is_refused() {
             period.raise();

@@ -4,6 +4,7 @@ use super::act::Hands;
 use super::period::Period;
 use crate::backend::Backend;
 use crate::certs::SignerSocket;
+use crate::clients::Clients;
 use crate::config::ServiceConfig;
 use crate::consensus::{Consensus, Fingerprint, HsDir, HsSchedule, Role};
 use crate::descriptor::MAX_DESCRIPTOR_SIZE;
@@ -131,6 +132,8 @@ pub(super) struct Frontend {
     pub(super) backends: Vec<Backend>,
     /// The last problem with each backend.
     pub(super) problems: Vec<Option<String>>,
+    /// Who can read the descriptors; everybody if `None`.
+    pub(super) clients: Option<Clients>,
     /// Where each backend's descriptor is.
     pub(super) targets: Vec<Targets>,
     /// How the fetch of each goes.
@@ -175,8 +178,10 @@ impl Frontend {
         let backend = |backend: &crate::config::BackendConfig| {
             Backend::new(backend.name.clone(), backend.address, backend.weight)
         };
-        Self {
+        let clients = config.authorized_clients.as_deref();
+        let mut frontend = Self {
             index,
+            clients: clients.map(|path| Clients::new(path, config.mode.points())),
             signer: SignerSocket::new(&config.signer),
             backends: config.backends.iter().map(backend).collect(),
             problems: vec![None; count],
@@ -194,7 +199,9 @@ impl Frontend {
             counter_secret: Zeroizing::new(*secret),
             max_descriptor_size: MAX_DESCRIPTOR_SIZE,
             config: config.clone(),
-        }
+        };
+        frontend.look_at_clients();
+        frontend
     }
 
     /// A log line about this frontend.

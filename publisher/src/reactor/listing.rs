@@ -4,6 +4,7 @@ use super::act::Hands;
 use super::frontend::Frontend;
 use super::period::Period;
 use crate::backend::Health;
+use crate::clients::Clients;
 use crate::log;
 use crate::merge::{Candidate, Merged, Mode, Situation, choose};
 use crate::schedule::{Digest, Event};
@@ -30,11 +31,42 @@ impl Frontend {
 
     /// Time has passed: chooses anew if the wheel of what clients fetch has moved.
     pub(super) fn turn(&mut self, hands: &mut Hands<'_>) {
+        if self.look_at_clients() {
+            self.choose(hands);
+        }
         let next = self.shown().and_then(|merged| merged.next_step);
         let moves = !matches!(self.config.mode, Mode::Ordinary { .. });
         if moves && next.is_some_and(|next| hands.now >= next) {
             self.choose(hands);
         }
+    }
+
+    /// Looks whether clients were added or removed; true if so. What is wrong in their folder is logged.
+    pub(super) fn look_at_clients(&mut self) -> bool {
+        let Some(clients) = &mut self.clients else { return false };
+        let (news, folder) = (clients.look(), clients.path().display().to_string());
+        let count = clients.keys().len();
+        let news = match news {
+            Ok(None) => return false,
+            Ok(Some(news)) => news,
+            Err(error) => {
+                let line = self.line(log::error("clients")).with("folder", folder).with("error", error);
+                line.with("kept", count).write();
+                return false;
+            }
+        };
+        for (file, problem) in &news.problems {
+            let line = self.line(log::warn("client-skipped")).with("folder", &folder);
+            line.with("file", file).with("problem", problem).write();
+        }
+        if news.changed {
+            self.line(log::info("clients")).with("folder", &folder).with("count", count).write();
+        }
+        if count == 0 {
+            let line = self.line(log::error("no-clients")).with("folder", &folder);
+            line.with("meaning", "nobody can read the descriptor").with("try", "client add NAME").write();
+        }
+        news.changed
     }
 
     /// Chooses what a descriptor lists; the digest if it changed.
@@ -52,7 +84,7 @@ impl Frontend {
         let avoid: BTreeSet<IntroAuthKey> = others.flat_map(Period::keys).collect();
         let places = self.places.iter().find(|(period, _places)| *period == at);
         let candidates: Vec<_> = live.iter().filter_map(|at| self.candidate(*at)).collect();
-        let merged = choose(
+        let mut merged = choose(
             &candidates,
             &Situation {
                 mode: self.config.mode,
@@ -65,6 +97,7 @@ impl Frontend {
                 hold: !regular && (hidden || !fetched),
             },
         );
+        merged.clients = self.clients.as_ref().map(Clients::keys);
         let digest = merged.digest();
         let is_news = !merged.is_empty() || !period.merged.is_empty();
         let changed = is_news && digest != period.merged.digest();
@@ -87,7 +120,7 @@ impl Frontend {
             points: &seen.points,
             flow_control: seen.flow_control.as_ref(),
             single_onion: seen.single_onion,
-            pow: seen.pow,
+            pow: seen.pow && !self.config.backends.get(at).is_some_and(|backend| backend.ignore_pow),
         })
     }
 

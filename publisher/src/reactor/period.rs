@@ -168,6 +168,7 @@ impl Period {
             revision: self.state.revision,
             flow_control: choice.flow_control.as_ref(),
             single_onion: choice.single_onion,
+            clients: self.merged.clients.as_deref(),
             intro_points: &points,
             max_descriptor_size,
             now,

@@ -87,6 +87,7 @@ impl Service {
             revision: REVISION,
             flow_control: flow,
             single_onion: false,
+            clients: None,
             intro_points: points,
             max_descriptor_size: 1_000_000,
             now: NOW,

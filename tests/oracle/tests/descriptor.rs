@@ -39,6 +39,7 @@ fn tor_netdoc_reads_and_verifies_what_we_make() -> Result<()> {
             revision: 4_000_000_000 + u64::from(count),
             flow_control,
             single_onion,
+            clients: None,
             intro_points: &intro_points,
             max_descriptor_size: MAX_DESCRIPTOR_SIZE,
             now,

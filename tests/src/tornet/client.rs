@@ -37,8 +37,14 @@ pub struct Answer {
 impl Client {
     /// Starts a client and waits until it is ready.
     pub fn start(network: &Network, name: &str) -> Result<Self> {
+        Self::start_with(network, name, "")
+    }
+
+    /// [`Client::start`] with more torrc lines.
+    pub fn start_with(network: &Network, name: &str, extra: &str) -> Result<Self> {
         let socks = free_port()?;
-        let mut node = network.tor(name, &format!("SocksPort 127.0.0.1:{socks} ExtendedErrors\n"))?;
+        let torrc = format!("SocksPort 127.0.0.1:{socks} ExtendedErrors\n{extra}");
+        let mut node = network.tor(name, &torrc)?;
         network.wait_ready(&mut node)?;
         let control = node.control()?;
         Ok(Self { node, socks, control, renewed: None })
