@@ -66,7 +66,7 @@ enum ClientCommand {
     Add {
         /// The client's name: the file that lets it in is called so
         name: String,
-        /// The service, if several have authorized_clients
+        /// The service, if several let only some clients in
         #[arg(long, value_name = "ADDRESS")]
         onion: Option<String>,
         /// Write the secret half to this new file instead of stdout
@@ -76,7 +76,7 @@ enum ClientCommand {
     /// Show the clients; exit code 9 if a file does not count
     #[command(after_help = "Example:\n  onionkeep-publisher --config publisher.toml client list")]
     List {
-        /// The service, if several have authorized_clients
+        /// The service, if several let only some clients in
         #[arg(long, value_name = "ADDRESS")]
         onion: Option<String>,
     },
@@ -85,7 +85,7 @@ enum ClientCommand {
     Remove {
         /// The client's name
         name: String,
-        /// The service, if several have authorized_clients
+        /// The service, if several let only some clients in
         #[arg(long, value_name = "ADDRESS")]
         onion: Option<String>,
     },

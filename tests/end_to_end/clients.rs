@@ -58,7 +58,7 @@ pub(crate) fn tell(stage: &mut Stage) -> Result<()> {
     alice.forget()?;
     alice.get_patiently(&address, LIMIT).context("the client that stays")?;
 
-    std::fs::write(folder.join("alice.auth"), "nonsense\n")?;
+    files::write(&folder.join("alice.auth"), "nonsense\n", User::Publisher, 0o644)?;
     wait::until("alice to be refused too", LIMIT, || {
         alice.forget()?;
         Ok(match must_be_refused(&alice, &address) {
