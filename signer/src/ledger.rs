@@ -14,6 +14,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 pub mod chain;
+pub mod custody;
 pub mod error;
 pub mod event;
 pub mod line;
@@ -22,6 +23,7 @@ pub mod refusals;
 pub mod segments;
 pub mod verify;
 
+pub use custody::{BackupMade, Custody, Serial};
 pub use error::LedgerError;
 pub use event::{Denied, Event, Slot};
 pub use line::{Head, Line};
@@ -255,7 +257,7 @@ impl Ledger {
         Ok(())
     }
 
-    /// Begins the next file: the old one keeps its lines under another name, the new one repeats what is denied.
+    /// Begins the next file: the old one keeps its lines under another name, the new one repeats what holds on.
     ///
     /// There is a `ledger` at every moment: the old file gets its second name before the new one takes the first.
     fn rotate(&mut self, now: UnixTime) -> Result<(), LedgerError> {
@@ -263,9 +265,12 @@ impl Ledger {
         let segment = self.segment.saturating_add(1);
         let first = Event::Rotate { segment, head: self.head, key: self.key };
         let mut lines = vec![Line::new(self.head, self.seq.saturating_add(1), now, first)];
-        for denied in self.memory.denied() {
+        let denied = self.memory.denied().map(Event::Deny);
+        let backups = self.memory.backups().map(Event::Backup);
+        let device = self.memory.device_log().map(|(count, head)| Event::DeviceLog { count, head });
+        for event in denied.chain(backups).chain(device) {
             let Some(before) = lines.last() else { break };
-            lines.push(Line::new(before.head, before.seq.saturating_add(1), now, Event::Deny(denied)));
+            lines.push(Line::new(before.head, before.seq.saturating_add(1), now, event));
         }
         let text: String = lines.iter().map(Line::to_text).collect();
         let old = segments::path(&self.dir, self.segment);

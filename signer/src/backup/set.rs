@@ -22,7 +22,7 @@ use zeroize::Zeroizing;
 /// The verifier file's first line.
 const TITLE: &str = "onionkeep backup verifier v1";
 /// Octets of a set's digest.
-pub(super) const SET_LEN: usize = 32;
+pub const SET_LEN: usize = 32;
 
 /// The public facts about one backup of one onion's key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,7 +106,8 @@ impl BackupSet {
     }
 
     /// The digest that names the set.
-    pub(super) const fn digest(&self) -> &[u8; SET_LEN] {
+    #[must_use]
+    pub const fn digest(&self) -> &[u8; SET_LEN] {
         &self.digest
     }
 

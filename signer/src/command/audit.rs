@@ -8,7 +8,7 @@ use crate::clock::{Clock, Iso, SystemClock};
 use crate::config::{Config, Depth};
 use crate::error::{Explain as _, Failure, Kind};
 use crate::ledger::verify::{Checker, EXPORT, Report, files_in};
-use crate::ledger::{Head, LedgerError, Line};
+use crate::ledger::{Event, Head, Keep, LedgerError, Line, Memory};
 use crate::log::{Level, line};
 use crate::token::pkcs11::Access;
 use std::collections::VecDeque;
@@ -94,23 +94,30 @@ pub(super) fn show(
     json: bool,
 ) -> Result<ExitCode, Failure> {
     let files = files(config, named)?;
-    let mut rows = VecDeque::new();
+    let (mut rows, mut backups) = (VecDeque::new(), Memory::new(Keep(0)));
     let mut keep = |line: &Line| {
+        if let Event::Backup(_) = line.event {
+            backups.learn(line);
+        }
         if last.is_some_and(|last| rows.len() >= last) {
             rows.pop_front();
         }
-        rows.push_back(if json { row_json(line) } else { row(line) });
+        rows.push_back(line.clone());
     };
     let checked = Checker::new(Vec::new(), None, &mut keep).files(&files);
+    // Which backup is dead is known only at the end.
+    let dead =
+        |line: &Line| matches!(line.event, Event::Backup(made) if backups.backup(&made.onion) != Some(made));
+    let show = |line: &Line| if json { row_json(line, dead(line)) } else { row(line, dead(line)) };
     if last != Some(0) {
-        answer(&rows.into_iter().collect::<String>())?;
+        answer(&rows.iter().map(show).collect::<String>())?;
     }
     checked.map_err(found)?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// One line of the table. Long hex is cut: the line's number leads to the whole of it.
-fn row(line: &Line) -> String {
+fn row(line: &Line, dead: bool) -> String {
     let text = line.event.to_string();
     let (word, details) = text.split_once(' ').unwrap_or((&text, ""));
     let short = |word: &str| match word.get(..16) {
@@ -118,16 +125,20 @@ fn row(line: &Line) -> String {
         Some(_) | None => word.to_owned(),
     };
     let details: Vec<_> = details.split(' ').map(short).collect();
-    format!("{:>8}  {}  {word:<10}  {}\n", line.seq, Iso(line.time), details.join(" "))
+    let dead = if dead { "  (dead: there is a later backup)" } else { "" };
+    format!("{:>8}  {}  {word:<10}  {}{dead}\n", line.seq, Iso(line.time), details.join(" "))
 }
 
 /// One line as a JSON object. No word of a line needs escaping.
-fn row_json(line: &Line) -> String {
+fn row_json(line: &Line, dead: bool) -> String {
     let text = line.event.to_string();
     let (word, details) = text.split_once(' ').unwrap_or((&text, ""));
     format!(
-        "{{\"line\":{},\"time\":{},\"event\":\"{word}\",\"details\":\"{details}\",\"hash\":\"{}\"}}\n",
-        line.seq, line.time.0, line.head
+        "{{\"line\":{},\"time\":{},\"event\":\"{word}\",\"details\":\"{details}\",{}\"hash\":\"{}\"}}\n",
+        line.seq,
+        line.time.0,
+        if dead { "\"dead\":true," } else { "" },
+        line.head
     )
 }
 

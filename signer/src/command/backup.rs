@@ -1,6 +1,6 @@
 //! The commands `backup` and `restore`.
 
-use super::{answer, open_vault};
+use super::{answer, books, open_vault};
 use crate::backup::store::{Backup, export, read_set};
 use crate::backup::{BackupError, BackupSet, Custodians, Plan, Polynomial, Store, WrappedKey};
 use crate::backup::{custodian, medium};
@@ -8,6 +8,7 @@ use crate::cli::BackupCommand;
 use crate::config::{Config, Depth};
 use crate::error::Failure;
 use crate::harden;
+use crate::ledger::{BackupMade, Custody, Event, Head};
 use crate::log::{Level, line};
 use crate::terminal::Terminal;
 use crate::token::Token;
@@ -28,7 +29,7 @@ pub(super) fn backup(config: &Path, command: &BackupCommand) -> Result<ExitCode,
     }
 }
 
-/// `backup split`: nothing is written before every share was read back.
+/// `backup split`: nothing is written before every share was read back; then the ledger first, so that no set is unknown to it.
 fn split(path: &Path, onion: OnionAddress, plan: Plan, dirs: &[PathBuf]) -> Result<ExitCode, Failure> {
     let config = Config::load(path, Depth::Text)?;
     if dirs.is_empty() {
@@ -39,7 +40,10 @@ fn split(path: &Path, onion: OnionAddress, plan: Plan, dirs: &[PathBuf]) -> Resu
     }
     harden::harden(crate::config::MemoryLock::IfPossible)?;
     let store = Store(&config.state_dir);
-    let generation = store.next_generation(&onion)?;
+    // Before anybody comes: a set of shares that is on no record must not be.
+    let mut ledger = books::open(&config)?;
+    let recorded = ledger.memory().backup(&onion).map_or(0, |made| made.generation);
+    let generation = store.next_generation(&onion)?.max(recorded.saturating_add(1));
     let mut vault = open_vault(&config, Access::Read)?;
     let made = scrub::after(|| -> Result<Backup, BackupError> {
         let polynomial = Polynomial::random(plan)?;
@@ -53,6 +57,7 @@ fn split(path: &Path, onion: OnionAddress, plan: Plan, dirs: &[PathBuf]) -> Resu
         }
         Ok(backup)
     })?;
+    books::record(&mut ledger, Event::Backup(facts(&made.set)))?;
     let dead = store.keep(&made)?;
     split_done(&made.set, dead)
 }
@@ -71,6 +76,18 @@ fn wrap<T: Token>(
     let shares: Vec<_> = (1..=plan.threshold()).map(|at| polynomial.share(last.saturating_add(at))).collect();
     set.open(&wrapped, &shares)?;
     Ok(Backup { set, wrapped })
+}
+
+/// What the ledger says of a set.
+const fn facts(set: &BackupSet) -> BackupMade {
+    let (threshold, shares) = (set.plan().threshold(), set.plan().shares());
+    BackupMade {
+        onion: set.onion(),
+        generation: set.generation(),
+        set: Head(*set.digest()),
+        threshold,
+        shares,
+    }
 }
 
 /// Says what there is now, and what must not be done with it.
@@ -124,6 +141,8 @@ pub(super) fn restore(path: &Path, wrapped: &Path, verifier: &Path, pipe: bool) 
     let onion = backup.set.onion();
     let custodians = Custodians::new(pipe)?;
     harden::harden(crate::config::MemoryLock::IfPossible)?;
+    // The ledger may be lost with the token: a restore needs none.
+    let mut ledger = books::open_if_there(&config)?;
     let mut vault = open_vault(&config, Access::Write)?;
     if vault.knows(onion) {
         return Err(VaultError::Known(onion).into());
@@ -137,6 +156,10 @@ pub(super) fn restore(path: &Path, wrapped: &Path, verifier: &Path, pipe: bool) 
     })?;
     // From the token again: what was sealed opens, and is the key of the address.
     vault.check(onion)?;
+    if let Some(ledger) = &mut ledger {
+        let BackupMade { onion, generation, set, .. } = facts(&backup.set);
+        books::record(ledger, Event::Custody(Custody::Restored { onion, generation, set }))?;
+    }
     // So that the new place can be backed up, and the generations go on counting.
     Store(&config.state_dir).keep(&backup)?;
     line(Level::Info, "key-restored", &[("onion", &onion.redacted()), ("set", &backup.set.short_name())]);

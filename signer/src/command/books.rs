@@ -44,6 +44,22 @@ fn absent(config: &Config) -> Result<Option<Ledger>, Failure> {
     Ok(None)
 }
 
+/// Opens the ledger if there is one: what is recorded where it makes sense, but must also work before `init`.
+pub(super) fn open_if_there(config: &Config) -> Result<Option<Ledger>, Failure> {
+    if Ledger::exists(&config.state_dir) {
+        return open(config).map(Some);
+    }
+    line(Level::Warn, "no-ledger", &[("why", &"what is done now is on no record; init makes a ledger")]);
+    Ok(None)
+}
+
+/// Records what was done with a key or a PIN.
+pub(super) fn record(ledger: &mut Ledger, event: Event) -> Result<(), Failure> {
+    let seq = ledger.append(SystemClock.now(), event)?;
+    line(Level::Info, "on-record", &[("line", &seq)]);
+    Ok(())
+}
+
 /// Opens the ledger.
 pub(super) fn open(config: &Config) -> Result<Ledger, Failure> {
     Ok(Ledger::open(&config.state_dir, Keep::for_periods(&config.periods))?)

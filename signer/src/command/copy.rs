@@ -1,9 +1,10 @@
 //! The command `key copy`: seals a key to a second token.
 
-use super::{answer, open_vault};
+use super::{answer, books, open_vault};
 use crate::config::{Config, Depth, MemoryLock};
 use crate::error::{Failure, Kind};
 use crate::harden;
+use crate::ledger::{Custody, Event, Serial};
 use crate::log::{Level, line};
 use crate::token::pkcs11::Access;
 use crate::vault::VaultError;
@@ -11,7 +12,7 @@ use onionkeep_common::OnionAddress;
 use std::path::Path;
 use std::process::ExitCode;
 
-/// `key copy`: both tokens are open before the key is.
+/// `key copy`: the ledger and both tokens are open before the key is.
 pub(super) fn key_copy(from: &Path, onion: OnionAddress, to: &Path) -> Result<ExitCode, Failure> {
     let (source, target) = (Config::load(from, Depth::Text)?, Config::load(to, Depth::Text)?);
     if source.state_dir == target.state_dir || source.which()?.name == target.which()?.name {
@@ -19,6 +20,7 @@ pub(super) fn key_copy(from: &Path, onion: OnionAddress, to: &Path) -> Result<Ex
         return Err(Failure::new(Kind::Usage, text, "give the second token a configuration of its own"));
     }
     harden::harden(MemoryLock::IfPossible)?;
+    let mut ledger = books::open(&source)?;
     let mut first = open_vault(&source, Access::Read)?;
     first.check(onion)?;
     let mut second = open_vault(&target, Access::Write)?;
@@ -27,6 +29,8 @@ pub(super) fn key_copy(from: &Path, onion: OnionAddress, to: &Path) -> Result<Ex
     }
     first.lend(onion, |key| second.keep(key).map(drop))??;
     second.check(onion)?;
+    let serial = Serial::new(target.serial()?);
+    books::record(&mut ledger, Event::Custody(Custody::Copied { onion, serial }))?;
     let label = &target.token.label;
     line(Level::Info, "key-copied", &[("onion", &onion.redacted()), ("token", label)]);
     answer(&format!(

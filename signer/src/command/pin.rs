@@ -1,8 +1,9 @@
 //! The command `pin change`.
 
-use super::answer;
+use super::{answer, books};
 use crate::config::{Config, Depth};
 use crate::error::{Failure, Kind};
+use crate::ledger::{Custody, Event, Serial};
 use crate::log::{Level, line};
 use crate::pin::PinSource;
 use crate::token::TokenError;
@@ -22,9 +23,15 @@ pub(super) fn change(path: &Path, new: &PinSource) -> Result<ExitCode, Failure> 
         ));
     }
     let which = config.which()?;
+    // A signer that serves would enter the old PIN at its next start: then the ledger is in use, and nothing is done.
+    let mut ledger = books::open_if_there(&config)?;
     let old = config.token.pin.read("old PIN of the token").map_err(TokenError::Pin)?;
     let new_pin = new.read_new("new PIN of the token").map_err(TokenError::Pin)?;
     change_pin(&config.token.module, &which, &old, &new_pin)?;
+    if let Some(ledger) = &mut ledger {
+        let serial = Serial::new(&which.name.serial);
+        books::record(ledger, Event::Custody(Custody::Pin { serial }))?;
+    }
     line(Level::Info, "pin-changed", &[("label", &which.name.label), ("serial", &which.name.serial)]);
     let next = match &config.token.pin {
         PinSource::Prompt => String::new(),

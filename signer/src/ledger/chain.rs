@@ -173,6 +173,9 @@ impl Chain {
             | Event::Issued { .. }
             | Event::Refused { .. }
             | Event::Deny(_)
+            | Event::Backup(_)
+            | Event::Custody(_)
+            | Event::DeviceLog { .. }
             | Event::Checkpoint { .. } => return Err(Flaw::First),
         };
         if segment != self.segment {
@@ -207,6 +210,9 @@ impl Chain {
             | Event::Issued { .. }
             | Event::Refused { .. }
             | Event::Deny(_)
+            | Event::Backup(_)
+            | Event::Custody(_)
+            | Event::DeviceLog { .. }
             | Event::Checkpoint { .. } => Ok(self.head()),
         }
     }

@@ -1,5 +1,6 @@
 //! What a line of the ledger can say, and its words; the only place that spells them. See `docs/LEDGER.md`.
 
+use super::custody::{BackupMade, Custody};
 use super::line::Head;
 use crate::audit_key::{AuditKey, AuditSignature};
 use data_encoding::HEXLOWER;
@@ -87,6 +88,17 @@ pub enum Event {
     },
     /// Something is not served any more; a further file repeats all of these.
     Deny(Denied),
+    /// A backup was handed out; it makes earlier ones of the same onion dead. A further file repeats the latest.
+    Backup(BackupMade),
+    /// A key was restored or copied, or a PIN changed.
+    Custody(Custody),
+    /// The token's own log went on, which is kept beside the ledger: how many lines, and a hash over all of them.
+    DeviceLog {
+        /// How many lines.
+        count: u64,
+        /// The hash over them.
+        head: Head,
+    },
     /// The audit key's signature over everything up to a line.
     Checkpoint {
         /// The line's number.
@@ -117,6 +129,9 @@ impl Event {
             Self::Issued { .. } => "issued",
             Self::Refused { .. } => "refused",
             Self::Deny(_) => "deny",
+            Self::Backup(_) => "backup",
+            Self::Custody(_) => "custody",
+            Self::DeviceLog { .. } => "device-log",
             Self::Checkpoint { .. } => "checkpoint",
         }
     }
@@ -135,6 +150,9 @@ impl Event {
             "issued" => Self::Issued { asked: words.number()?, cert: words.cert()? },
             "refused" => Self::Refused { uid: words.number()?, rule: words.rule()?, count: words.number()? },
             "deny" => Self::Deny(words.denied()?),
+            "backup" => Self::Backup(BackupMade::parse(&mut words)?),
+            "custody" => Self::Custody(Custody::parse(&mut words)?),
+            "device-log" => Self::DeviceLog { count: words.number()?, head: words.next()?.parse()? },
             "checkpoint" => Self::Checkpoint {
                 seq: words.number()?,
                 head: words.next()?.parse()?,
@@ -158,6 +176,9 @@ impl fmt::Display for Event {
             Self::Refused { uid, rule, count } => write!(f, "{uid} {rule} {count}"),
             Self::Deny(Denied::Key(key)) => write!(f, "key {}", HEXLOWER.encode(key.as_bytes())),
             Self::Deny(Denied::Onion(onion)) => write!(f, "onion {}", onion.bare()),
+            Self::Backup(made) => write!(f, "{made}"),
+            Self::Custody(custody) => write!(f, "{custody}"),
+            Self::DeviceLog { count, head } => write!(f, "{count} {head}"),
             Self::Checkpoint { seq, head, signature } => write!(f, "{seq} {head} {signature}"),
         }
     }
@@ -172,16 +193,16 @@ impl fmt::Display for Slot {
 }
 
 /// The words of an event that are not read yet.
-struct Words<'t>(Split<'t, char>);
+pub(super) struct Words<'t>(Split<'t, char>);
 
 impl<'t> Words<'t> {
     /// The next word.
-    fn next(&mut self) -> Result<&'t str, &'static str> {
+    pub(super) fn next(&mut self) -> Result<&'t str, &'static str> {
         self.0.next().ok_or("it has too few words")
     }
 
     /// A number.
-    fn number<N: FromStr>(&mut self) -> Result<N, &'static str> {
+    pub(super) fn number<N: FromStr>(&mut self) -> Result<N, &'static str> {
         self.next()?.parse().map_err(|_number| "a number in it is no number")
     }
 
@@ -199,7 +220,7 @@ impl<'t> Words<'t> {
     }
 
     /// An onion address.
-    fn onion(&mut self) -> Result<OnionAddress, &'static str> {
+    pub(super) fn onion(&mut self) -> Result<OnionAddress, &'static str> {
         self.next()?.parse().map_err(|_address| "the onion address is not good")
     }
 

@@ -92,6 +92,9 @@ impl Line {
             | Event::Issued { .. }
             | Event::Refused { .. }
             | Event::Deny(_)
+            | Event::Backup(_)
+            | Event::Custody(_)
+            | Event::DeviceLog { .. }
             | Event::Checkpoint { .. } => None,
         }
     }

@@ -3,8 +3,9 @@
 //! Bounded: whatever is older than [`Keep`] is forgotten, and the rate budget bounds what can come in within it. Denials
 //! are kept for ever.
 
+use super::custody::BackupMade;
 use super::event::{Denied, Event, Slot};
-use super::line::Line;
+use super::line::{Head, Line};
 use onionkeep_common::{
     DescSigningKey, EncodedCert, ExpirationHours, OnionAddress, PeriodNumber, PeriodRule, UnixTime,
 };
@@ -84,6 +85,10 @@ pub struct Memory {
     lines: BTreeMap<u64, SlotKey>,
     /// What is not served.
     denied: BTreeSet<Denied>,
+    /// The latest backup of each onion.
+    backups: BTreeMap<OnionAddress, BackupMade>,
+    /// How far the token's own log is on record.
+    device_log: Option<(u64, Head)>,
 }
 
 impl Memory {
@@ -100,6 +105,8 @@ impl Memory {
             slots: BTreeMap::new(),
             lines: BTreeMap::new(),
             denied: BTreeSet::new(),
+            backups: BTreeMap::new(),
+            device_log: None,
         }
     }
 
@@ -117,12 +124,23 @@ impl Memory {
             Event::Deny(denied) => {
                 self.denied.insert(*denied);
             }
+            Event::Backup(made) => self.learn_backup(*made),
+            Event::DeviceLog { count, head } => self.device_log = Some((*count, *head)),
             Event::Init { .. }
             | Event::Rotate { .. }
             | Event::Rekey { .. }
             | Event::Start { .. }
             | Event::Refused { .. }
+            | Event::Custody(_)
             | Event::Checkpoint { .. } => {}
+        }
+    }
+
+    /// Takes in a backup, if it is not an earlier one.
+    fn learn_backup(&mut self, made: BackupMade) {
+        let known = self.backups.entry(made.onion).or_insert(made);
+        if !made.is_before(known) {
+            *known = made;
         }
     }
 
@@ -209,6 +227,23 @@ impl Memory {
     /// Everything that is not served.
     pub fn denied(&self) -> impl Iterator<Item = Denied> {
         self.denied.iter().copied()
+    }
+
+    /// The latest backup of an onion, the only one that is not dead.
+    #[must_use]
+    pub fn backup(&self, onion: &OnionAddress) -> Option<BackupMade> {
+        self.backups.get(onion).copied()
+    }
+
+    /// The latest backup of every onion.
+    pub fn backups(&self) -> impl Iterator<Item = BackupMade> {
+        self.backups.values().copied()
+    }
+
+    /// How far the token's own log is on record: how many lines, and the hash over them.
+    #[must_use]
+    pub const fn device_log(&self) -> Option<(u64, Head)> {
+        self.device_log
     }
 
     /// How far back it goes.

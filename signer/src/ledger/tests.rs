@@ -274,6 +274,46 @@ fn old_keys_are_forgotten_and_recent_ones_kept() {
     assert_eq!(ledger.memory().asked_since(&slot(1, 1).onion, UnixTime(0)).count(), 1);
 }
 
+fn made(generation: u16) -> BackupMade {
+    let set = Head([u8::try_from(generation).unwrap(); 32]);
+    BackupMade { onion: slot(1, 1).onion, generation, set, threshold: 3, shares: 5 }
+}
+
+#[test]
+fn the_latest_backup_is_known_after_a_restart_and_in_a_further_file() {
+    let (dir, mut ledger) = new();
+    for generation in [1, 3, 2] {
+        ledger.append(NOW, Event::Backup(made(generation))).unwrap();
+    }
+    ledger.append(NOW, Event::DeviceLog { count: 9, head: Head([8; 32]) }).unwrap();
+    ledger.rotate_after_for_test(1);
+    ledger.append(NOW, Event::Custody(Custody::Pin { serial: Serial::new("7") })).unwrap();
+    drop(ledger);
+    let newest = text(&dir);
+    assert!(newest.contains(&format!(" backup {} ", made(3))), "{newest}");
+    assert!(!newest.contains(&format!(" backup {} ", made(1))), "{newest}");
+    let ledger = open(&dir).unwrap();
+    assert_eq!(ledger.memory().backup(&slot(1, 1).onion), Some(made(3)));
+    assert_eq!(ledger.memory().device_log(), Some((9, Head([8; 32]))));
+}
+
+#[test]
+fn no_line_tells_of_a_backup_that_cannot_be() {
+    for event in [
+        Event::Backup(made(0)),
+        Event::Backup(BackupMade { threshold: 1, ..made(1) }),
+        Event::Backup(BackupMade { threshold: 6, ..made(1) }),
+    ] {
+        let text = Line::new(Head::START, 7, NOW, event).to_text();
+        assert_eq!(Line::parse(text.trim_end()), Err("there can be no such backup"));
+    }
+    let good = Line::new(Head::START, 7, NOW, Event::Custody(Custody::Pin { serial: Serial::new("12") }));
+    for (from, to) in [("pin 12", "pin 1/2"), ("pin 12", "pin"), ("pin 12", "lost 12"), ("pin 12", "pin 1 2")]
+    {
+        assert!(Line::parse(good.to_text().replace(from, to).trim_end()).is_err(), "{to}");
+    }
+}
+
 #[test]
 fn a_checkpoint_with_another_signature_is_not_recorded() {
     let (_dir, mut ledger) = new();
@@ -294,6 +334,11 @@ fn every_event_reads_back_and_only_in_its_canonical_spelling() {
         Event::Refused { uid: 0, rule: Rule::RateBudget, count: u64::MAX },
         Event::Deny(Denied::Key(desc_key(1))),
         Event::Deny(Denied::Onion(slot(1, 1).onion)),
+        Event::Backup(made(3)),
+        Event::Custody(Custody::Restored { onion: slot(1, 1).onion, generation: 2, set: Head([4; 32]) }),
+        Event::Custody(Custody::Copied { onion: slot(1, 1).onion, serial: Serial::new("b c/1") }),
+        Event::Custody(Custody::Pin { serial: Serial::new("") }),
+        Event::DeviceLog { count: 62, head: Head([8; 32]) },
         Event::Checkpoint { seq: 64, head: Head([5; 32]), signature: AuditSignature([6; 64]) },
     ];
     for event in events {

@@ -164,7 +164,10 @@ fn note(
         | Event::Rekey { .. }
         | Event::Start { .. }
         | Event::Refused { .. }
-        | Event::Deny(_) => {}
+        | Event::Deny(_)
+        | Event::Backup(_)
+        | Event::Custody(_)
+        | Event::DeviceLog { .. } => {}
     }
     Ok(())
 }

@@ -123,6 +123,7 @@ fn a_lost_token_is_replaced_from_shares_and_the_address_stays() {
     let (_name, onion) = old.init_with_key();
     step("split 3 of 5: each custodian writes down and types back");
     let paper = split(&old, onion);
+    on_record(&old, &format!("backup      {} 1 ", onion.bare()));
     let safe = dir.path().join("safe");
     std::fs::create_dir(&safe).unwrap();
     let (wrapped, verifier) = export(&old, onion, &safe);
@@ -143,6 +144,9 @@ fn a_lost_token_is_replaced_from_shares_and_the_address_stays() {
     new.write_config(Some(&name.serial), &[onion], &new.module);
     assert_eq!(holding(dir.path(), &paper), Vec::<PathBuf>::new(), "a share lies on the disk");
     new.run(&["init"]).good();
+    step("a further split is on record; the restored generation counts on");
+    let _later = split(&new, onion);
+    on_record(&new, &format!("backup      {} 2 ", onion.bare()));
     step("token B serves; its certificate verifies against the old address");
     serves(&new, "signer.toml", onion);
     let mut again = vec!["restore", "--wrapped", wrapped.to_str().unwrap()];
@@ -153,6 +157,13 @@ fn a_lost_token_is_replaced_from_shares_and_the_address_stays() {
     copied(&new, onion);
     step("the PIN of token B is changed; the old one is refused");
     pin_changed(&new, onion);
+}
+
+/// The line of the ledger that tells of a step.
+fn on_record(kit: &Kit, words: &str) {
+    let shown = kit.run(&["audit", "show"]).good();
+    let found = shown.lines().find(|line| line.contains(words));
+    step(&format!("on record: {}", found.unwrap_or_else(|| panic!("{words} is not in {shown}"))));
 }
 
 /// Three of five, after a slip and a share that was typed before.
@@ -202,6 +213,7 @@ fn copied(kit: &Kit, onion: OnionAddress) {
     assert!(!ran.stderr.contains("warn"), "{}", ran.stderr);
     assert_eq!(first_word(&ran.good()), onion.to_string());
     kit.run(&copy).fails(3, "already on this token");
+    on_record(kit, &format!("custody     copied {} ", onion.bare()));
     let itself = kit.home.join("signer.toml");
     kit.run(&["key", "copy", "--onion", &onion.to_string(), "--to", itself.to_str().unwrap()])
         .fails(2, "the same token");
@@ -216,6 +228,7 @@ fn pin_changed(kit: &Kit, onion: OnionAddress) {
     kit.run(&["pin", "change", "--new", &source]).fails(6, "it is the old one");
     std::fs::write(&next, "another-PIN-17").unwrap();
     assert!(kit.run(&["pin", "change", "--new", &source]).good().contains("the old one is refused"));
+    on_record(kit, "custody     pin ");
     kit.run(&["key", "show"]).fails(6, "refuses the user PIN");
     kit.run(&["pin", "change", "--new", "file:/nonexistent"]).fails(6, "cannot read the PIN");
     std::fs::write(&next, "yet-another-18").unwrap();
@@ -262,6 +275,11 @@ fn wrong_shares_and_files_restore_nothing() {
     let later = split(&old, onion);
     restore(&wrapped, &[&later[0], &later[1], &later[2]])
         .fails(4, "generation 2, and the backup at hand is generation 1");
+    let shown = old.run(&["audit", "show"]).good();
+    let dead: Vec<_> = shown.lines().filter(|line| line.contains("  backup  ")).collect();
+    assert!(dead.len() == 2 && dead[0].ends_with("(dead: there is a later backup)"), "{shown}");
+    assert!(!dead[1].contains("dead"), "{shown}");
+    assert_eq!(old.run(&["audit", "show", "--json"]).good().matches("\"dead\":true").count(), 1);
     let (newer, _verifier) = export(&old, onion, dir.path());
     restore(&newer, &[one, two, three]).fails(4, "different backups");
     // A flipped octet in the ciphertext.
@@ -279,8 +297,42 @@ fn wrong_shares_and_files_restore_nothing() {
     command.args(["--verifier", verifier.to_str().unwrap()]).stdin(std::fs::File::open(&file).unwrap());
     Ran::of(command.output().unwrap()).fails(3, "not a pipe");
     assert!(new.run(&["key", "show"]).good().contains("no onions"));
-    // And the right ones do.
+    // And the right ones do; where there is a ledger, it says so.
+    new.run(&["init"]).good();
     assert_eq!(first_word(&restore(&wrapped, &[three, one, two]).good()), onion.to_string());
+    on_record(&new, &format!("custody     restored {} 1 ", onion.bare()));
+}
+
+#[test]
+fn nothing_is_split_or_copied_without_a_ledger_or_while_it_is_in_use() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(kit) = machine(dir.path(), "old") else { return };
+    let (_name, onion) = kit.init_with_key();
+    let text = onion.to_string();
+    let split = |refused: (i32, &str)| {
+        let arguments = ["backup", "split", "--onion", &text, "--shares", "2", "--threshold", "2"];
+        let (ran, seen) = Person::runs(&kit.command(&arguments)).leaves();
+        assert!(!seen.contains("custodian"), "{seen}");
+        ran.fails(refused.0, refused.1);
+    };
+    let pin = format!("file:{}/pin.new", kit.home.display());
+    std::fs::write(kit.home.join("pin.new"), "another-PIN-17").unwrap();
+    let serving = kit.serve();
+    split((2, "another signer is using the ledger"));
+    kit.run(&["pin", "change", "--new", &pin]).fails(2, "another signer is using the ledger");
+    drop(serving);
+    let ledger = kit.state().join("ledger");
+    let before = std::fs::read(&ledger).unwrap();
+    assert!(!String::from_utf8_lossy(&before).contains(" backup "));
+    std::fs::remove_file(&ledger).unwrap();
+    split((8, "is missing"));
+    let second = std::fs::read_to_string(kit.home.join("signer.toml")).unwrap();
+    let second =
+        second.replace("/state\"", "/state2\"").replace("label = \"onionkeep\"", "label = \"second\"");
+    std::fs::write(kit.home.join("second.toml"), second).unwrap();
+    let to = kit.home.join("second.toml");
+    kit.run(&["key", "copy", "--onion", &text, "--to", to.to_str().unwrap()]).fails(8, "is missing");
+    assert!(!ledger.exists());
 }
 
 #[test]
