@@ -52,9 +52,7 @@ pub(crate) fn tell(stage: &mut Stage) -> Result<()> {
     stage.publisher.stop()?;
     stage.publisher.serve(vec![service])?;
     stage.publisher.start()?;
-    stage
-        .publisher
-        .wait_status("every HSDir to have every backend's share", LIMIT, |status| all_there(status))?;
+    stage.publisher.wait_status("every HSDir to have every backend's share", LIMIT, all_there)?;
     look(stage)?;
     visit(stage, &names)?;
     let usual = stage.service();
