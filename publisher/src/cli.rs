@@ -5,7 +5,7 @@ use crate::config::Config;
 use crate::descriptor;
 use crate::error::Failure;
 use crate::status::{self, Table};
-use crate::{clients, harden, reactor, torrc};
+use crate::{clients, harden, import, reactor, torrc};
 use clap::{Parser, Subcommand};
 use onionkeep_common::{Minutes, OnionAddress, PeriodLength, PeriodRule};
 use std::ffi::OsString;
@@ -48,6 +48,9 @@ enum Command {
     /// Say who can read the descriptor of a service with `authorized_clients`
     #[command(subcommand)]
     Client(ClientCommand),
+    /// Print the configuration for what served an address before; no key is read
+    #[command(subcommand)]
+    Import(ImportCommand),
     /// Look at descriptors
     #[command(subcommand)]
     Descriptor(DescriptorCommand),
@@ -88,6 +91,27 @@ enum ClientCommand {
         /// The service, if several let only some clients in
         #[arg(long, value_name = "ADDRESS")]
         onion: Option<String>,
+    },
+}
+
+/// What served the address before.
+#[derive(Debug, Subcommand)]
+enum ImportCommand {
+    /// Onionbalance
+    #[command(
+        after_help = "Example:\n  onionkeep-publisher import onionbalance /etc/onionbalance/config.yaml > publisher.toml"
+    )]
+    Onionbalance {
+        /// Its configuration
+        file: PathBuf,
+    },
+    /// A tor with a plain onion service
+    #[command(
+        after_help = "Example:\n  onionkeep-publisher import tor /var/lib/tor/service > publisher.toml"
+    )]
+    Tor {
+        /// Its `HiddenServiceDir`
+        folder: PathBuf,
     },
 }
 
@@ -155,6 +179,8 @@ fn run(cli: &Cli) -> Result<u8, Failure> {
         Command::Status { json } => status(&Config::load(&cli.config)?, *json),
         Command::CheckConfig => check_config(&cli.config),
         Command::Client(command) => client(&Config::load(&cli.config)?, command),
+        Command::Import(ImportCommand::Onionbalance { file }) => imported(&import::onionbalance(file)?),
+        Command::Import(ImportCommand::Tor { folder }) => imported(&import::tor(folder)?),
         Command::Descriptor(DescriptorCommand::Show { onion, period_minutes, file }) => {
             show(onion, *period_minutes, file)
         }
@@ -193,6 +219,18 @@ fn check_config(path: &Path) -> Result<u8, Failure> {
     }
     let backends: usize = config.services.iter().map(|service| service.backends.len()).sum();
     print(format_args!("ok: {} services, {backends} backends\n", config.services.len()))
+}
+
+/// `import`: the configuration to stdout, what to know and to do to stderr.
+fn imported(imported: &import::Imported) -> Result<u8, Failure> {
+    let mut stderr = io::stderr();
+    for note in &imported.notes {
+        drop(writeln!(stderr, "note: {note}"));
+    }
+    for (number, step) in imported.steps.iter().enumerate() {
+        drop(writeln!(stderr, "next {}: {step}", number.saturating_add(1)));
+    }
+    print(imported)
 }
 
 /// An address on the command line.

@@ -4,6 +4,7 @@ use crate::clients::EditError;
 use crate::config::ConfigError;
 use crate::descriptor::DescriptorError;
 use crate::harden::HardenError;
+use crate::import::ImportError;
 use crate::state::StateError;
 use crate::status::{StatusError, StatusServerError};
 use std::io;
@@ -19,6 +20,9 @@ pub enum Failure {
     /// A value on the command line.
     #[error("{0}")]
     Usage(String),
+    /// What was to be imported.
+    #[error(transparent)]
+    Import(#[from] ImportError),
     /// The folder of clients.
     #[error(transparent)]
     Clients(#[from] EditError),
@@ -66,7 +70,7 @@ impl Failure {
     pub const fn exit_code(&self) -> u8 {
         match self {
             Self::Clients(error) if error.is_usage() => 2,
-            Self::Config(_) | Self::Usage(_) | Self::File { .. } => 2,
+            Self::Config(_) | Self::Import(_) | Self::Usage(_) | Self::File { .. } => 2,
             Self::Descriptor { .. } => 4,
             Self::Status(_) => 5,
             Self::Clients(_)
@@ -92,6 +96,7 @@ impl Failure {
             Self::Config(ConfigError::ClientKey { .. }) => {
                 "write the line of the .auth_private file into it and chmod it 0640"
             }
+            Self::Import(error) => error.advice(),
             Self::Clients(error) => error.advice(),
             Self::State(error) => error.advice(),
             Self::Status(error) => error.advice(),

@@ -13,6 +13,7 @@ pub mod consensus;
 pub mod descriptor;
 pub mod error;
 pub mod harden;
+pub mod import;
 pub mod log;
 pub mod merge;
 pub mod netdoc;

@@ -44,17 +44,32 @@ pub struct Backend<'a>(pub &'a Config);
 impl Display for Backend<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (names, frontends) in groups(&self.0.services) {
-            let names = names.join(", ");
-            writeln!(f, "# torrc of {names}: these lines, the port line as your application needs it.")?;
-            writeln!(f, "HiddenServiceDir {BACKEND_DIR}\nHiddenServiceVersion 3")?;
-            writeln!(f, "HiddenServicePort 80 127.0.0.1:80\nHiddenServiceOnionBalanceInstance 1")?;
-            writeln!(
-                f,
-                "# The file {BACKEND_DIR}/ob_config of {names}, in place before tor starts, with exactly:"
-            )?;
-            for frontend in frontends {
-                writeln!(f, "MasterOnionAddress {frontend}")?;
-            }
+            write!(f, "{}", BackendLines { names: &names.join(", "), frontends: &frontends })?;
+        }
+        Ok(())
+    }
+}
+
+/// The torrc and `ob_config` of backends that need the same.
+pub(crate) struct BackendLines<'a> {
+    /// Who they are.
+    pub(crate) names: &'a str,
+    /// Whose backends they are.
+    pub(crate) frontends: &'a [OnionAddress],
+}
+
+impl Display for BackendLines<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = self.names;
+        writeln!(f, "# torrc of {names}: these lines, the port line as your application needs it.")?;
+        writeln!(f, "HiddenServiceDir {BACKEND_DIR}\nHiddenServiceVersion 3")?;
+        writeln!(f, "HiddenServicePort 80 127.0.0.1:80\nHiddenServiceOnionBalanceInstance 1")?;
+        writeln!(
+            f,
+            "# The file {BACKEND_DIR}/ob_config of {names}, in place before tor starts, with exactly:"
+        )?;
+        for frontend in self.frontends {
+            writeln!(f, "MasterOnionAddress {frontend}")?;
         }
         Ok(())
     }
