@@ -1,18 +1,18 @@
 //! `publisher.toml`: what its words mean. The only place that reads it.
 
+mod secret;
+
 use crate::descriptor::{ClientKey, MAX_INTRO_POINTS};
 use crate::merge::Mode;
 use crate::probe::SocksAddr;
 use crate::tor::{ControlAddr, Password, TorConfig};
 use onionkeep_common::OnionAddress;
 use onionkeep_common::config::{Problems, Section, read};
+use secret::{read_secret, secret_file};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use zeroize::Zeroizing;
 
-/// A file with a secret has at most so many octets.
-const SECRET_MAX: u64 = 1024;
 /// Backends of one service.
 const BACKENDS_MAX: usize = 3000;
 /// The highest weight of a backend.
@@ -213,44 +213,11 @@ impl TorSection {
     }
 }
 
-/// Reads a small file with a secret: not empty, and not for every user to read.
-fn read_secret(path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
-    use std::os::unix::fs::PermissionsExt;
-    let meta = std::fs::metadata(path).map_err(|error| error.to_string())?;
-    if meta.permissions().mode() & 0o007 != 0 {
-        return Err("every user may read it; chmod o= it".to_owned());
-    }
-    if !meta.is_file() || meta.len() > SECRET_MAX {
-        return Err("it is not a small plain file".to_owned());
-    }
-    let mut octets = Zeroizing::new(std::fs::read(path).map_err(|error| error.to_string())?);
-    while let Some(b'\n' | b'\r') = octets.last() {
-        octets.pop();
-    }
-    if octets.is_empty() || octets.contains(&b'\n') {
-        return Err("it must hold one line with the secret".to_owned());
-    }
-    Ok(octets)
-}
-
 /// Reads a password file: one line.
 fn read_password(path: &Path) -> Result<Password, ConfigError> {
     let octets = read_secret(path);
     let octets = octets.map_err(|why| ConfigError::Password { path: path.to_path_buf(), why })?;
     Ok(Password::new(octets))
-}
-
-/// The path in `"file:/absolute/path"`.
-fn secret_file(section: &Section<'_, '_>, key: &str) -> Option<PathBuf> {
-    section.text(key).map(|text| match text.strip_prefix("file:") {
-        Some(path) if path.starts_with('/') => PathBuf::from(path),
-        _other => {
-            let text =
-                format!("{key}: wanted is \"file:/absolute/path\"; the secret itself has no place here");
-            section.report(key, text);
-            PathBuf::new()
-        }
-    })
 }
 
 /// An absolute path.

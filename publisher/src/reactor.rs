@@ -7,6 +7,7 @@ mod listing;
 mod network;
 mod period;
 mod report;
+mod takeover;
 mod task;
 
 use crate::clock;

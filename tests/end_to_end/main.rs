@@ -22,6 +22,7 @@ mod publisher;
 mod reach;
 mod rotation;
 mod signer;
+mod takeover;
 mod tor_restart;
 
 use std::process::ExitCode;
@@ -50,6 +51,7 @@ fn main() -> ExitCode {
         day.story("tor_restart", tor_restart::tell),
         day.story("import", import::tell),
         day.story("clients", clients::tell),
+        day.story("takeover", takeover::tell),
         crowd.story("distinct", distinct::tell),
     ];
     let conclusion = libtest_mimic::run(&arguments, stories);

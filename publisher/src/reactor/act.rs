@@ -146,7 +146,7 @@ impl Frontend {
     }
 
     /// Asks the HSDirs of our own descriptor which counters they have.
-    fn start_counter(&mut self, at: TimePeriod, hands: &mut Hands<'_>) {
+    pub(super) fn start_counter(&mut self, at: TimePeriod, hands: &mut Hands<'_>) {
         let desc = self.machine.descs().iter().find(|desc| desc.plan().role.period == at);
         if let (Some(tor), Some(desc)) = (hands.tor.cloned(), desc) {
             let hsdirs = some(&desc.plan().hsdirs);

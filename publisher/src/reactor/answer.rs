@@ -160,10 +160,11 @@ impl Frontend {
         hands: &mut Hands<'_>,
     ) {
         let address = self.config.address;
-        let Some(period) = self.periods.iter_mut().find(|period| period.state.period == at) else { return };
         // Only what HSDirs look at: the rest may be for other clients, or by another kind of publisher.
         let counter = |text: Vec<u8>| descriptor::revision(&text, &address, at, hands.now).ok();
         let highest = answers.into_iter().flatten().filter_map(counter).max();
+        self.takeover_learned(at, highest);
+        let Some(period) = self.periods.iter_mut().find(|period| period.state.period == at) else { return };
         let news = highest.is_some_and(|highest| period.seen(highest));
         if !news && period.is_refused() {
             period.raise();
@@ -251,5 +252,8 @@ impl Frontend {
             Ok(()) => {}
         }
         self.feed(Event::Uploaded { period: at, hsdir, number, stored }, hands);
+        if everywhere && stored == Stored::Yes {
+            self.takeover_stored(at, hands);
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! One descriptor at work: its state on disk, the keys derived from it, and what became of its uploads.
 
+use super::takeover::Takeover;
 use crate::consensus::Fingerprint;
 use crate::descriptor::{BuildError, Draft};
 use crate::merge::{Choice, Merged, Places};
@@ -63,6 +64,8 @@ pub(super) struct Period {
     pub(super) last: Option<LastUpload>,
     /// What each HSDir said.
     pub(super) answers: HashMap<Fingerprint, Answer>,
+    /// How far it is taken over from another publisher.
+    pub(super) takeover: Takeover,
     /// Refused uploads in a row.
     refusals: u32,
     /// The number of the last upload that was refused.
@@ -99,6 +102,7 @@ impl Period {
             state,
             last: None,
             answers: HashMap::new(),
+            takeover: Takeover::None,
             refusals: 0,
             refused: None,
         })

@@ -129,8 +129,10 @@ impl Frontend {
         }
         for backend in shown.iter().flat_map(|merged| &merged.pow).filter_map(|at| self.backends.get(*at)) {
             let name = &backend.name;
-            warnings
-                .push(format!("backend {name} asks for proof of work and is left out: switch it off there"));
+            warnings.push(format!(
+                "backend {name} asks for proof of work and is left out: clients would solve it for the frontend's key, \
+                 which the backend refuses; switch it off there, or set pow = \"ignore\" here (docs/operate/pow.md)"
+            ));
         }
         if shown.is_some_and(|merged| merged.mixed().0) {
             warnings.push(
