@@ -15,6 +15,7 @@ mod books;
 pub mod connection;
 pub mod listener;
 pub mod places;
+mod sync;
 
 /// A wait after which the disk may have room again, in **seconds**.
 const STORAGE_RETRY: u32 = 60;
@@ -183,5 +184,7 @@ pub(crate) fn is_right(cert: &EncodedCert, onion: OnionAddress, terms: &CertTerm
     })
 }
 
+#[cfg(all(test, onionkeep_model))]
+mod model;
 #[cfg(test)]
 mod tests;

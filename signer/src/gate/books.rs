@@ -3,6 +3,7 @@
 //! In this order: rules, line `asked` on the disk, vault (without the lock), certificate verified, line `issued` on the
 //! disk, answer. Whoever asks for the same meanwhile waits and gets the same octets.
 
+use super::sync::{Condvar, Mutex, MutexGuard};
 use super::{Denial, STORAGE_RETRY};
 use crate::clock::{deadline_in, until};
 use crate::error::Explain as _;
@@ -14,7 +15,7 @@ use crate::token::AuditSignature;
 use onionkeep_common::wire::{AwayReason, Rule};
 use onionkeep_common::{DescSigningKey, EncodedCert, ExpirationHours, UnixTime};
 use std::collections::BTreeSet;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::PoisonError;
 use std::time::Duration;
 
 /// How long one peer waits for another's flight; more than a vault has for its answer.
@@ -195,3 +196,6 @@ impl Denial {
         Self::Away { reason: AwayReason::Busy, why: why.to_owned(), retry_after: FLIGHT_RETRY }
     }
 }
+
+#[cfg(all(test, onionkeep_model))]
+mod spoiled;

@@ -260,7 +260,9 @@ impl Answer {
             12 => Self::Busy { retry_after: reader.u32()?, why: reader.text()? },
             14 => Self::Away { retry_after: reader.u32()?, why: reader.text()? },
             16 => {
-                let _no_time_helps = reader.u32()?;
+                if reader.u32()? != 0 {
+                    return Err(MessageError("it failed, but says when asking again may help"));
+                }
                 Self::Failed(reader.text()?)
             }
             _ => return Err(MessageError("it is no answer")),

@@ -81,29 +81,102 @@ fn refuses(chain: &Chain, text: &str, at: usize) -> bool {
     chain.clone().take(text, at == 0).is_err()
 }
 
+/// Whether to try everything: `tests/tamper` asks for it, ordinary runs try a part of it.
+fn everything() -> bool {
+    std::env::var_os("ONIONKEEP_TAMPER_ALL").is_some()
+}
+
+/// Which flips are tried in a line: octet and bit.
+fn flips(at: usize, text: &[u8]) -> Vec<(usize, u8)> {
+    // Every octet of every 100th line; in every line the first octet of each word and the blank before it.
+    let starts = |octet: &usize| *octet == 0 || text[octet - 1] == b' ' || text[*octet] == b' ';
+    let bits: &[u8] = match (everything(), at.is_multiple_of(100)) {
+        (true, _) => &[1, 2, 4, 8, 0x10, 0x20, 0x40, 0x80],
+        (false, true) => &[1, 4, 0x20],
+        (false, false) => &[1],
+    };
+    let all = everything() || at.is_multiple_of(100);
+    let octets = (0..text.len()).filter(|octet| all || starts(octet));
+    octets.flat_map(|octet| bits.iter().map(move |bit| (octet, *bit))).collect()
+}
+
+/// Tries the flips of one line; how many. One that leaves no text is refused where the file is read.
+fn flip(at: usize, text: &str, chain: &Chain) -> usize {
+    let flips = flips(at, text.as_bytes());
+    for (octet, bit) in &flips {
+        let mut flipped = text.as_bytes().to_vec();
+        flipped[*octet] ^= bit;
+        let Ok(flipped) = String::from_utf8(flipped) else { continue };
+        // Two lines out of one: the first must be refused.
+        let flipped = flipped.split('\n').next().unwrap();
+        assert!(refuses(chain, flipped, at), "line {}, octet {octet}, bit {bit}", at + 1);
+    }
+    flips.len()
+}
+
 #[test]
 fn every_flip_is_found_in_its_line() {
     let texts = texts(&ledger(true));
+    let mut before = Vec::new();
     each_line(&texts, |at, chain| {
-        let text = texts[at].as_bytes();
-        // Every octet of every 100th line; in every line the first octet of each word and the blank before it.
-        let starts =
-            (0..text.len()).filter(|octet| *octet == 0 || text[octet - 1] == b' ' || text[*octet] == b' ');
-        let all = at % 100 == 0;
-        let octets: Vec<_> = if all { (0..text.len()).collect() } else { starts.collect() };
-        for octet in octets {
-            for bit in [1, 4, 0x20].into_iter().take(if all { 3 } else { 1 }) {
-                let mut flipped = text.to_vec();
-                flipped[octet] ^= bit;
-                let Ok(flipped) = String::from_utf8(flipped) else { continue };
-                assert!(refuses(chain, &flipped, at), "line {}, octet {octet}, bit {bit}", at + 1);
-            }
-        }
+        before.push((at, chain.clone()));
         // The line end: two lines become one.
         if let Some(next) = texts.get(at + 1) {
             assert!(refuses(chain, &format!("{}\u{b}{next}", texts[at]), at));
         }
     });
+    let try_some = |part: &[(usize, Chain)]| -> usize {
+        part.iter().map(|(at, chain)| flip(*at, &texts[*at], chain)).sum()
+    };
+    let tried: usize = std::thread::scope(|scope| {
+        let threads: Vec<_> = before.chunks(500).map(|part| scope.spawn(move || try_some(part))).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+    });
+    println!("{tried} flips in {LINES} lines, each found in its line");
+    assert!(tried > 10_000);
+}
+
+/// The line that an auditor names in a file with these lines; `None` if he finds nothing wrong.
+fn named(path: &std::path::Path, octets: &[u8]) -> Option<usize> {
+    std::fs::write(path, octets).unwrap();
+    let checked = Checker::new(vec![key()], None, &mut |_line| {}).files(&[path.to_owned()]);
+    checked.err().map(|error| {
+        let LedgerError::Broken { line, .. } = error else { panic!("{error}") };
+        line
+    })
+}
+
+#[test]
+fn in_a_file_every_change_of_lines_is_found_and_its_line_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("ledger");
+    let good = texts(&ledger(false));
+    let file = |lines: &[String]| format!("{}\n", lines.join("\n"));
+    assert_eq!(named(&path, file(&good).as_bytes()), None);
+    let count = good.len();
+    let mut tried = 0;
+    for at in (0..count).step_by(if everything() { 1 } else { 97 }) {
+        let (mut without, mut swapped, mut twice, mut flipped) =
+            (good.clone(), good.clone(), good.clone(), good.clone());
+        without.remove(at);
+        // Without its last line a ledger is shorter, not broken: only a hash that was noted shows it.
+        let wanted = (at + 1 < count).then_some(at + 1);
+        assert_eq!(named(&path, file(&without).as_bytes()), wanted, "without line {}", at + 1);
+        if at + 1 < count {
+            swapped.swap(at, at + 1);
+            assert_eq!(named(&path, file(&swapped).as_bytes()), Some(at + 1), "swapped");
+        }
+        twice.insert(at, good[at].clone());
+        assert_eq!(named(&path, file(&twice).as_bytes()), Some(at + 2), "twice");
+        flipped[at].replace_range(0..1, "x");
+        assert_eq!(named(&path, file(&flipped).as_bytes()), Some(at + 1), "flipped");
+        let mut octets = file(&good).into_bytes();
+        let start: usize = good[..at].iter().map(|line| line.len() + 1).sum();
+        octets[start] ^= 0x80;
+        assert_eq!(named(&path, &octets), Some(at + 1), "no text");
+        tried += 5;
+    }
+    println!("{tried} files with a line gone, swapped, twice or changed, each named");
 }
 
 #[test]
@@ -166,7 +239,7 @@ fn a_truncation_is_found_by_the_expected_hash_and_a_cut_line_by_itself() {
     assert!(report.expected);
     assert_eq!((report.to, report.checkpoints, report.covered), (LINES, 15, Some(959)));
     let ends: Vec<_> = whole.match_indices('\n').map(|(at, _end)| at + 1).collect();
-    for (line, end) in ends.iter().enumerate().step_by(41) {
+    for (line, end) in ends.iter().enumerate().step_by(if everything() { 1 } else { 41 }) {
         let cut = check(whole.get(..*end).unwrap()).unwrap();
         assert!(cut.expected == (*end == whole.len()), "cut after line {}", line + 1);
         assert_eq!(cut.to, u64::try_from(line + 1).unwrap());

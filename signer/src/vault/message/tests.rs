@@ -77,6 +77,14 @@ fn has_text(answer: &Answer) -> bool {
 }
 
 #[test]
+fn a_failure_that_names_a_time_is_refused() {
+    let mut packet = Answer::Failed("broken".to_owned()).to_packet(AskId(1));
+    assert!(Answer::parse(&packet).is_ok());
+    packet[13] = 1;
+    assert!(Answer::parse(&packet).is_err());
+}
+
+#[test]
 fn octets_after_the_end_are_refused() {
     for ask in asks() {
         assert!(Ask::parse(&[ask.to_packet(AskId(1)).as_slice(), &[0]].concat()).is_err(), "{ask:?}");
