@@ -174,6 +174,15 @@ impl<'s, 't> Section<'s, 't> {
         self.parsed(key)
     }
 
+    /// The texts of the array at `key`; none if absent.
+    #[must_use]
+    pub fn texts(&self, key: &str) -> Vec<&'s str> {
+        let texts = self.typed(key, "texts in quotes: [\"...\"]", |value| {
+            value.as_array()?.iter().map(|item| item.get_ref().as_str()).collect()
+        });
+        texts.unwrap_or_default()
+    }
+
     /// The table at `key`, opened with the keys `known`.
     #[must_use]
     pub fn section(&self, key: &str, known: &[&str]) -> Option<Section<'s, 't>> {

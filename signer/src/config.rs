@@ -10,10 +10,12 @@ use onionkeep_common::{Minutes, PeriodLength, PeriodRule};
 use std::io;
 use std::path::{Path, PathBuf};
 
+mod confine;
 mod token;
 mod world;
 mod yubihsm;
 
+pub use confine::{Confine, Profile};
 pub use token::TokenConfig;
 pub use yubihsm::{Connector, YubihsmConfig};
 
@@ -173,7 +175,9 @@ fn build(top: &Section<'_, '_>, depth: Depth) -> Option<Config> {
     let socket_group = group(top);
     let memory_lock = memory_lock(top);
     let sandbox = sandbox(top);
-    let token = top.required_section("token", &token::KEYS).and_then(|section| token::read(&section, depth));
+    let token = top
+        .required_section("token", &token::KEYS)
+        .and_then(|section| token::read(&section, depth, state_dir.as_deref()));
     let grants = grants(top);
     let periods = period(top);
     if depth == Depth::World {

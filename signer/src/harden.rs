@@ -10,6 +10,7 @@ use sandbox::Role;
 use std::io;
 
 mod calls;
+mod places;
 pub mod sandbox;
 
 /// What could not be given up.
@@ -30,13 +31,16 @@ pub(crate) enum HardenError {
     /// No sandbox.
     #[error("cannot confine the process: {0}")]
     Sandbox(String),
+    /// Nobody knows which files the token's module needs.
+    #[error("cannot confine the vault: SoftHSM's configuration: {0}")]
+    Token(String),
 }
 
 impl Explain for HardenError {
     fn kind(&self) -> Kind {
         match self {
             Self::Call { .. } => Kind::Internal,
-            Self::Memory(_) | Self::Sandbox(_) => Kind::Usage,
+            Self::Memory(_) | Self::Sandbox(_) | Self::Token(_) => Kind::Usage,
         }
     }
 
@@ -49,6 +53,9 @@ impl Explain for HardenError {
             }
             Self::Sandbox(_) => {
                 "run on a kernel with landlock and seccomp; to try things out only: sandbox = \"if-possible\""
+            }
+            Self::Token(_) => {
+                "set SOFTHSM2_CONF, or sandbox = \"generic\" and paths = [...] in [token] if the module is no SoftHSM"
             }
         };
         hint.to_owned()
@@ -100,7 +107,7 @@ pub(crate) fn gate(config: &Config) -> Result<(), HardenError> {
 /// [`HardenError`] if something cannot be given up.
 pub(crate) fn vault(config: &Config) -> Result<(), HardenError> {
     harden(config.memory_lock)?;
-    let role = Role::of_vault(&config.token.module);
+    let role = Role::of_vault(&config.token).map_err(HardenError::Token)?;
     sandbox::confine(&role, config.sandbox).map_err(HardenError::Sandbox)
 }
 

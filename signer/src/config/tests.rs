@@ -155,6 +155,59 @@ fn a_serial_of_zeros_needs_manufacturer_or_model() {
     assert!(lines(&with_token(uri))[0].starts_with("line 4: uri: a serial number of zeros"));
 }
 
+#[test]
+fn the_sandbox_follows_the_module_unless_it_is_written() {
+    let confine = |text: &str| Config::parse(text, Depth::Text).unwrap().token.confine;
+    assert_eq!(confine(SMALL), Confine { profile: Profile::Generic, paths: Vec::new() });
+    let softhsm = SMALL.replace("/m.so", "/softhsm/libsofthsm2.so");
+    assert_eq!(confine(&softhsm).profile, Profile::SoftHsm);
+    for (word, profile) in
+        [("softhsm", Profile::SoftHsm), ("generic", Profile::Generic), ("usb", Profile::Usb)]
+    {
+        assert_eq!(confine(&format!("{softhsm}sandbox = \"{word}\"\n")).profile, profile);
+    }
+    let paths = confine(&format!("{SMALL}paths = [\"/var/lib/vendor\", \"/run/vendor/x\"]\n")).paths;
+    assert_eq!(paths, [Path::new("/var/lib/vendor"), Path::new("/run/vendor/x")]);
+    let uri =
+        "uri = \"pkcs11:token=t?module-path=/libsofthsm2.so&pin-source=prompt\"\npaths = [\"/var/lib/v\"]";
+    let confined = Config::parse(&with_token(uri), Depth::Text).unwrap().token.confine;
+    assert_eq!((confined.profile, confined.paths.len()), (Profile::SoftHsm, 1));
+}
+
+#[test]
+fn an_unknown_sandbox_and_paths_that_give_too_much_are_problems() {
+    let problem = |line: &str| lines(&format!("{SMALL}{line}\n"));
+    assert!(problem("sandbox = \"none\"")[0].contains("line 7: sandbox: wanted is \"softhsm\""));
+    for (paths, wanted) in [
+        ("\"/var/lib/vendor\"", "wanted is texts in quotes"),
+        ("[1]", "wanted is texts in quotes"),
+        ("[\"var/lib\"]", "starts with /"),
+        ("[\"/var/lib/../../etc\"]", "without .."),
+        ("[\"/\"]", "too much"),
+        ("[\"/var\"]", "too much"),
+        ("[\"/etc/onionkeep\"]", "nothing in /etc"),
+        ("[\"/usr/lib/x\"]", "nothing in /usr"),
+        ("[\"/proc/self\"]", "nothing in /proc"),
+        ("[\"/var/lib/x\"]", "must not reach the ledger"),
+        ("[\"/var/lib\"]", "must not reach the ledger"),
+        ("[\"/var/lib/x/below\"]", "must not reach the ledger"),
+    ] {
+        let problems = problem(&format!("paths = {paths}"));
+        assert!(problems.len() == 1 && problems[0].contains(wanted), "{paths}: {problems:?}");
+        assert!(problems[0].starts_with("line 7: paths: "), "{problems:?}");
+    }
+    let many = "\"/opt/v/x\",".repeat(17);
+    assert!(problem(&format!("paths = [{many}]"))[0].contains("at most 16"));
+}
+
+#[test]
+fn check_config_looks_for_the_paths() {
+    let text = format!("{SMALL}paths = [\"/nonexistent/vendor\"]\n");
+    assert!(Config::parse(&text, Depth::Text).is_ok());
+    let problems = Config::parse(&text, Depth::World).unwrap_err().to_string();
+    assert!(problems.contains("line 7: paths: there is no /nonexistent/vendor"), "{problems}");
+}
+
 proptest::proptest! {
     #[test]
     fn no_text_panics(text in "(\\[?\\[?(token|onion|period|socket|pin)\\]?\\]?( = [\"0-9a-z]{0,9})?\n){0,9}") {

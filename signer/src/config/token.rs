@@ -1,15 +1,16 @@
 //! The `[token]` section: which token, which module, how to log in. Written out in keys, or as a PKCS#11 URI.
 
+use super::confine::{self, Confine};
 use super::yubihsm::{self, YubihsmConfig};
 use super::{Depth, path_at, world};
 use crate::pin::PinSource;
 use crate::seal::SealKind;
 use crate::token::uri::TokenUri;
 use onionkeep_common::config::Section;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The section's keys.
-pub(super) const KEYS: [&str; 13] = [
+pub(super) const KEYS: [&str; 15] = [
     "kind",
     "uri",
     "module",
@@ -23,6 +24,8 @@ pub(super) const KEYS: [&str; 13] = [
     "auth_key_id",
     "admin_key_id",
     "seal",
+    "sandbox",
+    "paths",
 ];
 
 /// Which token, and how to log in.
@@ -44,12 +47,14 @@ pub struct TokenConfig {
     pub so_pin: Option<PinSource>,
     /// The device, if it is a `YubiHSM` 2 and not a PKCS#11 token.
     pub yubihsm: Option<YubihsmConfig>,
+    /// How the vault confines itself.
+    pub confine: Confine,
     /// By what new keys are sealed; keys that are there say themselves by what they open.
     pub seal: SealKind,
 }
 
 /// Reads the section.
-pub(super) fn read(section: &Section<'_, '_>, depth: Depth) -> Option<TokenConfig> {
+pub(super) fn read(section: &Section<'_, '_>, depth: Depth, state_dir: Option<&Path>) -> Option<TokenConfig> {
     let token = match section.text("kind") {
         None | Some("pkcs11") => by_pkcs11(section),
         Some("yubihsm") => yubihsm::read(section),
@@ -58,7 +63,11 @@ pub(super) fn read(section: &Section<'_, '_>, depth: Depth) -> Option<TokenConfi
             None
         }
     }?;
+    if let Some(state_dir) = state_dir {
+        confine::spare(section, &token.confine.paths, state_dir);
+    }
     if depth == Depth::World {
+        world::check_paths(section, &token.confine.paths);
         let pins = [("pin", Some(&token.pin)), ("so_pin", token.so_pin.as_ref())];
         let module = token.yubihsm.is_none().then_some(token.module.as_path());
         world::check_token(section, module, &pins);
@@ -98,7 +107,8 @@ fn by_uri(section: &Section<'_, '_>) -> Option<TokenConfig> {
     };
     let TokenUri { label, serial, manufacturer, model, .. } = uri;
     let (module, pin, yubihsm, seal) = (module?, pin?, None, seal(section));
-    Some(TokenConfig { module, label, serial, manufacturer, model, pin, so_pin, yubihsm, seal })
+    let confine = confine::read(section, confine::usual(&module));
+    Some(TokenConfig { module, label, serial, manufacturer, model, pin, so_pin, yubihsm, confine, seal })
 }
 
 /// By what new keys are sealed.
@@ -126,8 +136,8 @@ fn by_keys(section: &Section<'_, '_>) -> Option<TokenConfig> {
     let pin: Option<PinSource> = section.required_parsed("pin");
     let so_pin: Option<PinSource> = section.parsed("so_pin");
     let (label, module, pin, yubihsm) = (label?.to_owned(), module?, pin?, None);
-    let seal = seal(section);
-    Some(TokenConfig { module, label, serial, manufacturer, model, pin, so_pin, yubihsm, seal })
+    let (confine, seal) = (confine::read(section, confine::usual(&module)), seal(section));
+    Some(TokenConfig { module, label, serial, manufacturer, model, pin, so_pin, yubihsm, confine, seal })
 }
 
 /// Whether a text fits a token's blank-padded field of `max` octets.

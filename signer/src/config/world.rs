@@ -3,7 +3,7 @@
 use crate::pin::PinSource;
 use onionkeep_common::config::Section;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Checks the directories of the top level.
 pub(super) fn check(top: &Section<'_, '_>, state_dir: Option<&Path>, socket: Option<&Path>) {
@@ -35,6 +35,13 @@ pub(super) fn check_token(
         if let Some(PinSource::File(path)) = source {
             pin_file(section, key, path);
         }
+    }
+}
+
+/// Checks that what the vault may use besides is there.
+pub(super) fn check_paths(section: &Section<'_, '_>, paths: &[PathBuf]) {
+    for path in paths.iter().filter(|path| !path.exists()) {
+        section.report("paths", format!("paths: there is no {}", path.display()));
     }
 }
 

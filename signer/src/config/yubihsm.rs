@@ -1,5 +1,6 @@
 //! `[token]` with `kind = "yubihsm"`: which device and which of its authentication keys. Known also to builds without it.
 
+use super::confine::{self, Profile};
 use super::token::TokenConfig;
 use crate::pin::PinSource;
 use crate::seal::SealKind;
@@ -9,7 +10,7 @@ use std::path::PathBuf;
 /// Keys that only this kind has.
 pub(super) const KEYS: [&str; 3] = ["connector", "auth_key_id", "admin_key_id"];
 /// Keys that only PKCS#11 has.
-const OTHERS: [&str; 6] = ["uri", "module", "label", "manufacturer", "model", "seal"];
+const OTHERS: [&str; 7] = ["uri", "module", "label", "manufacturer", "model", "seal", "sandbox"];
 /// What stands for the label that a device does not have.
 const LABEL: &str = "yubihsm";
 /// Digits of a serial number.
@@ -72,6 +73,7 @@ pub(super) fn read(section: &Section<'_, '_>) -> Option<TokenConfig> {
         pin: pin?,
         so_pin,
         yubihsm: Some(yubihsm),
+        confine: confine::read(section, Profile::Usb),
         seal: SealKind::HmacSha256,
     })
 }
@@ -109,7 +111,7 @@ fn connector(section: &Section<'_, '_>) -> Option<Connector> {
 fn http(section: &Section<'_, '_>, text: &str) -> Option<Connector> {
     let address = text.strip_prefix("http://").map(|rest| rest.strip_suffix('/').unwrap_or(rest));
     let parsed = address.and_then(|address| address.parse::<std::net::SocketAddr>().ok());
-    let local = parsed.filter(|address| address.ip().is_loopback());
+    let local = parsed.filter(|address| address.is_ipv4() && address.ip().is_loopback());
     if local.is_none() {
         section.report(
             "connector",
@@ -199,8 +201,13 @@ mod tests {
         let config = Config::parse(&text("http://127.0.0.1:12345"), Depth::Text).unwrap();
         let wanted = super::Connector::Http { host: "127.0.0.1".to_owned(), port: 12345 };
         assert_eq!(config.token.yubihsm.unwrap().connector, wanted);
-        for bad in ["http://192.0.2.1:12345", "https://127.0.0.1:1", "http://localhost:1", "http://127.0.0.1"]
-        {
+        for bad in [
+            "http://192.0.2.1:12345",
+            "https://127.0.0.1:1",
+            "http://[::1]:1",
+            "http://localhost:1",
+            "http://127.0.0.1",
+        ] {
             assert!(problems(&text(bad)).contains("connector: wanted is"), "{bad}");
         }
     }

@@ -185,15 +185,34 @@ pub(super) fn softhsm() -> Result<(), Error> {
     allow(&SOFTHSM)
 }
 
-/// Confines a vault with a module that was not measured, and so may use what no list of ours would foresee.
+/// Confines a vault with a module that was not measured, and so may use what no list of ours would foresee. A token is
+/// reached through a file, or a socket that is one: no address of any network, and no raw packets.
 pub(super) fn generic() -> Result<(), Error> {
+    all_but_never(&[libc::AF_UNIX, libc::AF_NETLINK], &[])
+}
+
+/// Confines a vault with a device on USB: sockets only to hear from the kernel of devices.
+pub(super) fn usb() -> Result<(), Error> {
+    all_but_never(&[libc::AF_NETLINK], &[])
+}
+
+/// Confines a vault with a yubihsm-connector: streams to it, to which port is landlock's part.
+pub(super) fn connector() -> Result<(), Error> {
+    all_but_never(&[libc::AF_INET], &[libc::SOCK_DGRAM, libc::SOCK_RAW, libc::SOCK_RDM, libc::SOCK_SEQPACKET])
+}
+
+/// Allows all but what no module needs; of sockets only these families, and of them not these kinds.
+fn all_but_never(families: &[libc::c_int], kinds: &[libc::c_int]) -> Result<(), Error> {
     let mut rules = any(&NEVER);
-    // No address of any network, and no raw packets: a token is reached through a file, or a socket that is one.
-    let condition = |family: libc::c_int| {
-        let family = u64::from(family.unsigned_abs());
-        SeccompCondition::new(0, SeccompCmpArgLen::Dword, SeccompCmpOp::Ne, family)
+    let condition = |argument, operator, value: libc::c_int| {
+        SeccompCondition::new(argument, SeccompCmpArgLen::Dword, operator, u64::from(value.unsigned_abs()))
     };
-    let neither = vec![condition(libc::AF_UNIX)?, condition(libc::AF_NETLINK)?];
-    rules.insert(libc::SYS_socket, vec![SeccompRule::new(neither)?]);
+    let other_family = families.iter().map(|family| condition(0, SeccompCmpOp::Ne, *family));
+    let mut refused = vec![SeccompRule::new(other_family.collect::<Result<_, _>>()?)?];
+    for kind in kinds {
+        // Flags stand above the kind.
+        refused.push(SeccompRule::new(vec![condition(1, SeccompCmpOp::MaskedEq(0xf), *kind)?])?);
+    }
+    rules.insert(libc::SYS_socket, refused);
     install(rules, SeccompAction::Allow, REFUSED)
 }

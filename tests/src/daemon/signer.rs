@@ -118,6 +118,9 @@ impl Signer {
             "\n[token]\nmodule = \"{}\"\nlabel = \"{LABEL}\"\n",
             self.token.module().display()
         ));
+        if let Token::Fault(token) = &self.token {
+            text.push_str(&format!("paths = [\"{}\"]\n", token.dir().display()));
+        }
         if let Some(serial) = &self.serial {
             text.push_str(&format!("serial = \"{serial}\"\n"));
         }
