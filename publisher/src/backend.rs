@@ -187,6 +187,11 @@ impl Backend {
         }
     }
 
+    /// Forgets what probes told: they are made in another way from now on, or no longer.
+    pub const fn forget_probes(&mut self) {
+        (self.probe_failures, self.probe_up, self.unconfirmed) = (0, None, false);
+    }
+
     /// Whether it was down and answers again, so that its descriptor has to be fetched before it counts as up.
     ///
     /// A restarted backend has new introduction points; those of its last descriptor are dead.

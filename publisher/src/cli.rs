@@ -1,11 +1,15 @@
 //! The command line: the only place that knows its words, and that writes to stdout.
 
+mod backend;
+
 use crate::clock;
 use crate::config::Config;
+use crate::control::Request;
 use crate::descriptor;
 use crate::error::Failure;
 use crate::status::{self, Table};
 use crate::{clients, harden, import, reactor, torrc};
+use backend::{BackendCommand, control};
 use clap::{Parser, Subcommand};
 use onionkeep_common::{Minutes, OnionAddress, PeriodLength, PeriodRule};
 use std::ffi::OsString;
@@ -51,6 +55,12 @@ enum Command {
     /// Print the configuration for what served an address before; no key is read
     #[command(subcommand)]
     Import(ImportCommand),
+    /// Make a running publisher read its configuration again, as SIGHUP does; exit code 2 if it is wrong and the old one stays
+    #[command(after_help = "Example:\n  onionkeep-publisher --config publisher.toml reload")]
+    Reload,
+    /// Change the backends of a running publisher, until the next reload
+    #[command(subcommand)]
+    Backend(BackendCommand),
     /// Look at descriptors
     #[command(subcommand)]
     Descriptor(DescriptorCommand),
@@ -171,12 +181,14 @@ fn run(cli: &Cli) -> Result<u8, Failure> {
         Command::Run => {
             harden::harden()?;
             let config = Config::load(&cli.config)?;
-            Ok(match reactor::run(&config)? {
+            Ok(match reactor::run(&cli.config, config)? {
                 reactor::Stopped::Asked => 0,
                 reactor::Stopped::Interrupted => 130,
             })
         }
         Command::Status { json } => status(&Config::load(&cli.config)?, *json),
+        Command::Reload => control(&cli.config, &Request::Reload {}),
+        Command::Backend(command) => control(&cli.config, &command.request()),
         Command::CheckConfig => check_config(&cli.config),
         Command::Client(command) => client(&Config::load(&cli.config)?, command),
         Command::Import(ImportCommand::Onionbalance { file }) => imported(&import::onionbalance(file)?),

@@ -10,13 +10,16 @@ use onionkeep_common::OnionAddress;
 use onionkeep_common::config::{Problems, Section, read};
 use secret::{read_secret, secret_file};
 use std::io;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Backends of one service.
-const BACKENDS_MAX: usize = 3000;
-/// The highest weight of a backend.
-const WEIGHT_MAX: u64 = 1000;
+pub(crate) const BACKENDS_MAX: usize = 3000;
+/// Weights of a backend.
+pub(crate) const WEIGHTS: RangeInclusive<u64> = 1..=1000;
+/// What a backend's name may be.
+pub(crate) const NAME_RULE: &str = "wanted are 1 to 32 of the characters A-Z a-z 0-9 - _ .";
 /// How many points are listed in ordinary mode without `intro_points`: what a C tor service has by default.
 ///
 /// Spec: C tor, `NUM_INTRO_POINTS_DEFAULT`.
@@ -24,7 +27,7 @@ const ORDINARY_POINTS: u64 = 3;
 /// Most points in ordinary mode: more make the descriptor longer than most services' are.
 const ORDINARY_MOST: u64 = 8;
 /// Keys of the top level.
-const TOP: &[&str] = &["state_dir", "status_socket", "tor", "service"];
+const TOP: &[&str] = &["state_dir", "status_socket", "control_socket", "tor", "service"];
 /// Keys of `[tor]`.
 const TOR: &[&str] = &["control", "password", "allow_plain_cookie", "socks"];
 /// Keys of `[[service]]`.
@@ -42,7 +45,7 @@ const SERVICE: &[&str] = &[
 /// A key of the first release that `mode` and `intro_points` replace.
 const OLD_POINTS: &str = "max_intro_points";
 /// Keys of `[[service.backend]]`.
-const BACKEND: &[&str] = &["name", "address", "weight", "client_key", "pow"];
+const BACKEND: &[&str] = &["name", "address", "weight", "drain", "client_key", "pow"];
 
 /// Why the configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -107,7 +110,7 @@ pub struct Probing {
 }
 
 /// One backend.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BackendConfig {
     /// The operator's name for it.
     pub name: String,
@@ -115,6 +118,8 @@ pub struct BackendConfig {
     pub address: OnionAddress,
     /// Its share of new clients is its weight against the sum of all.
     pub weight: u32,
+    /// Whether it is to get no new clients while others are up.
+    pub drain: bool,
     /// The file with our client key, if it lets only some clients read its descriptor.
     pub client_key: Option<PathBuf>,
     /// Whether it is listed although it asks for proof of work, which clients are then not told.
@@ -137,7 +142,7 @@ impl BackendConfig {
 }
 
 /// One frontend.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServiceConfig {
     /// Its address.
     pub address: OnionAddress,
@@ -160,6 +165,8 @@ pub struct Config {
     pub state_dir: PathBuf,
     /// The status socket.
     pub status_socket: PathBuf,
+    /// The control socket, if there is one.
+    pub control_socket: Option<PathBuf>,
     /// How tor is reached.
     pub tor: TorSection,
     /// The frontends.
@@ -185,12 +192,17 @@ impl Config {
         read(text, TOP, |top| {
             let state_dir = absolute(top, "state_dir");
             let status_socket = absolute(top, "status_socket");
+            let control_socket = top.has("control_socket").then(|| absolute(top, "control_socket")).flatten();
+            if control_socket.is_some() && control_socket == status_socket {
+                top.report("control_socket", "control_socket: the status socket is there already");
+            }
             let tor = top.required_section("tor", TOR).and_then(|section| tor_section(&section));
             let socks = tor.as_ref().is_none_or(|tor| tor.socks.is_some());
             let services = services(top, socks);
             Some(Self {
                 state_dir: state_dir?,
                 status_socket: status_socket?,
+                control_socket,
                 tor: tor?,
                 services: services?,
             })
@@ -297,7 +309,7 @@ fn mode(section: &Section<'_, '_>) -> Option<Mode> {
         );
     }
     let most = u64::try_from(MAX_INTRO_POINTS).unwrap_or_default();
-    let points = |range: std::ops::RangeInclusive<u64>, usual: u64| {
+    let points = |range: RangeInclusive<u64>, usual: u64| {
         let points = section.number("intro_points", range).unwrap_or(usual);
         usize::try_from(points).unwrap_or(MAX_INTRO_POINTS)
     };
@@ -336,13 +348,14 @@ fn backends(service: &Section<'_, '_>, frontends: &[OnionAddress]) -> Option<Vec
         if address.is_some_and(|address| frontends.contains(&address)) {
             section.report("address", "address: this is a frontend, which cannot be a backend");
         }
-        let weight = section.number("weight", 1..=WEIGHT_MAX);
+        let weight = section.number("weight", WEIGHTS);
         let weight = weight.and_then(|weight| u32::try_from(weight).ok()).unwrap_or(1);
+        let drain = section.truth("drain").unwrap_or(false);
         let client_key = secret_file(section, "client_key");
         let ignore_pow = ignore_pow(section);
         let backend = |(name, address): (&str, _)| {
             let name = name.to_owned();
-            BackendConfig { name, address, weight, client_key, ignore_pow }
+            BackendConfig { name, address, weight, drain, client_key, ignore_pow }
         };
         read.push(name.zip(address).map(backend));
     }
@@ -363,10 +376,15 @@ fn ignore_pow(section: &Section<'_, '_>) -> bool {
 
 /// A name stands in logs and tables.
 fn check_name(section: &Section<'_, '_>, name: Option<&str>) {
-    let good = |symbol: char| symbol.is_ascii_alphanumeric() || "-_.".contains(symbol);
-    if name.is_some_and(|name| name.is_empty() || name.len() > 32 || !name.chars().all(good)) {
-        section.report("name", "name: wanted are 1 to 32 of the characters A-Z a-z 0-9 - _ .");
+    if name.is_some_and(|name| !is_name(name)) {
+        section.report("name", format!("name: {NAME_RULE}"));
     }
+}
+
+/// Whether this may be a backend's name.
+pub(crate) fn is_name(name: &str) -> bool {
+    let good = |symbol: char| symbol.is_ascii_alphanumeric() || "-_.".contains(symbol);
+    (1..=32).contains(&name.len()) && name.chars().all(good)
 }
 
 #[cfg(test)]

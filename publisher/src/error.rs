@@ -2,11 +2,13 @@
 
 use crate::clients::EditError;
 use crate::config::ConfigError;
+use crate::control::{ControlError, Objection};
 use crate::descriptor::DescriptorError;
 use crate::harden::HardenError;
 use crate::import::ImportError;
+use crate::socket::SocketError;
 use crate::state::StateError;
-use crate::status::{StatusError, StatusServerError};
+use crate::status::StatusError;
 use std::io;
 use std::path::PathBuf;
 
@@ -32,9 +34,15 @@ pub enum Failure {
     /// The status socket of a running publisher.
     #[error(transparent)]
     Status(#[from] StatusError),
-    /// Our own status socket.
+    /// The control socket of a running publisher.
     #[error(transparent)]
-    StatusServer(#[from] StatusServerError),
+    Control(#[from] ControlError),
+    /// A running publisher does not do what was asked.
+    #[error(transparent)]
+    Objection(#[from] Objection),
+    /// Our own sockets.
+    #[error(transparent)]
+    Socket(#[from] SocketError),
     /// A right that could not be given up.
     #[error(transparent)]
     Harden(#[from] HardenError),
@@ -73,17 +81,15 @@ impl Failure {
             Self::Config(_) | Self::Import(_) | Self::Usage(_) | Self::File { .. } => 2,
             Self::Descriptor { .. } => 4,
             Self::Status(_) => 5,
-            Self::Clients(_)
-            | Self::State(_)
-            | Self::StatusServer(_)
-            | Self::Harden(_)
-            | Self::System { .. } => 1,
+            Self::Control(error) => error.exit_code(),
+            Self::Objection(objection) => objection.exit_code(),
+            Self::Clients(_) | Self::State(_) | Self::Socket(_) | Self::Harden(_) | Self::System { .. } => 1,
         }
     }
 
     /// One line that says what the operator can do.
     #[must_use]
-    pub const fn advice(&self) -> &'static str {
+    pub fn advice(&self) -> &str {
         match self {
             Self::Config(ConfigError::Unreadable { .. }) => "name the configuration with --config FILE",
             Self::Config(ConfigError::Problems { .. }) => {
@@ -100,7 +106,9 @@ impl Failure {
             Self::Clients(error) => error.advice(),
             Self::State(error) => error.advice(),
             Self::Status(error) => error.advice(),
-            Self::StatusServer(_) => {
+            Self::Control(error) => error.advice(),
+            Self::Objection(objection) => &objection.hint,
+            Self::Socket(_) => {
                 "see that its folder exists and belongs to this user, and that no other publisher runs"
             }
             Self::Harden(_) => "run it on Linux, without a seccomp filter that forbids prctl",

@@ -2,33 +2,42 @@
 
 mod act;
 mod answer;
+mod change;
 mod frontend;
+mod link;
 mod listing;
+mod member;
 mod network;
 mod period;
+mod reload;
 mod report;
+mod signals;
 mod takeover;
 mod task;
 
 use crate::clock;
 use crate::config::Config;
 use crate::consensus::Consensus;
+use crate::control::{Caller, ControlServer, Request};
 use crate::error::Failure;
 use crate::log;
-use crate::schedule::{Event, SystemDice, dice::Dice};
+use crate::schedule::Event;
 use crate::state::StateDir;
 use crate::status::{StatusServer, TorStatus};
-use crate::tor::{Tor, TorConfig, TorError, TorEvent};
+use crate::tor::{Tor, TorConfig, TorEvent};
 use act::Hands;
-use frontend::{Frontend, Rings};
+use frontend::Frontend;
 use network::NetworkClock;
 use onionkeep_common::UnixTime;
+use signals::Signals;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use task::{Done, Ready};
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use task::Done;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
+use zeroize::Zeroizing;
 
 /// How many uploads may be under way at the same time.
 const UPLOADS: usize = 32;
@@ -52,7 +61,7 @@ pub enum Stopped {
 ///
 /// # Errors
 /// [`Failure`] if it cannot start.
-pub fn run(config: &Config) -> Result<Stopped, Failure> {
+pub fn run(path: &Path, config: Config) -> Result<Stopped, Failure> {
     let tor = config.tor.connection()?;
     let state = StateDir::open(&config.state_dir)?;
     let secret = state.counter_secret()?;
@@ -61,14 +70,17 @@ pub fn run(config: &Config) -> Result<Stopped, Failure> {
     runtime.block_on(async {
         let now = clock::now();
         let status = StatusServer::open(&config.status_socket)?;
+        let control = config.control_socket.as_deref().map(ControlServer::open).transpose()?;
         let signals = Signals::new().map_err(system)?;
-        let frontend = |(index, service)| Frontend::new(index, service, &secret, now);
-        let reactor = Reactor {
-            config,
+        let mut reactor = Reactor {
+            path: path.to_path_buf(),
             tor_config: tor,
             state,
             started: now,
-            frontends: config.services.iter().enumerate().map(frontend).collect(),
+            frontends: BTreeMap::new(),
+            next_frontend: 0,
+            secret,
+            consensus: None,
             tasks: JoinSet::new(),
             uploads: Arc::new(Semaphore::new(UPLOADS)),
             link: None,
@@ -76,32 +88,13 @@ pub fn run(config: &Config) -> Result<Stopped, Failure> {
             failures: 0,
             tor: TorStatus { state: "connecting".to_owned(), ..TorStatus::default() },
             network: NetworkClock::new(),
+            config,
         };
-        Ok(reactor.run(status, signals).await)
-    })
-}
-
-/// The signals that end the publisher.
-struct Signals {
-    /// SIGTERM.
-    term: Signal,
-    /// SIGINT.
-    int: Signal,
-}
-
-impl Signals {
-    /// Takes them over.
-    fn new() -> std::io::Result<Self> {
-        Ok(Self { term: signal(SignalKind::terminate())?, int: signal(SignalKind::interrupt())? })
-    }
-
-    /// Waits for one. May be cancelled.
-    async fn next(&mut self) -> Stopped {
-        tokio::select! {
-            _ = self.term.recv() => Stopped::Asked,
-            _ = self.int.recv() => Stopped::Interrupted,
+        for service in reactor.config.services.clone() {
+            reactor.begin(&service);
         }
-    }
+        Ok(reactor.run(Doors { status, control, signals }).await)
+    })
 }
 
 /// A connection to tor.
@@ -115,17 +108,25 @@ struct Connection {
 }
 
 /// Everything that runs.
-struct Reactor<'c> {
+struct Reactor {
     /// The configuration.
-    config: &'c Config,
+    config: Config,
+    /// Its file.
+    path: PathBuf,
     /// How tor is reached.
     tor_config: TorConfig,
     /// What survives a restart.
     state: StateDir,
     /// When the publisher started.
     started: UnixTime,
-    /// The frontends.
-    frontends: Vec<Frontend>,
+    /// The frontends by their numbers, which are never given to another.
+    frontends: BTreeMap<usize, Frontend>,
+    /// The number of the next frontend that is added.
+    next_frontend: usize,
+    /// The secret of the counters.
+    secret: Zeroizing<[u8; 32]>,
+    /// The last consensus that was good for publishing.
+    consensus: Option<Consensus>,
     /// What runs beside the loop.
     tasks: JoinSet<Done>,
     /// One permit for each upload at the same time.
@@ -142,6 +143,16 @@ struct Reactor<'c> {
     network: NetworkClock,
 }
 
+/// Where the world comes in, but for tor.
+struct Doors {
+    /// The status socket.
+    status: StatusServer,
+    /// The control socket.
+    control: Option<ControlServer>,
+    /// The signals.
+    signals: Signals,
+}
+
 /// What woke the loop.
 enum Woken {
     /// A task has ended.
@@ -152,25 +163,34 @@ enum Woken {
     Time,
     /// Somebody wants the status.
     Status(crate::status::Client),
+    /// Somebody wants something changed.
+    Control(Request, Caller),
+    /// Read the configuration again.
+    Reload,
     /// Stop.
     Stop(Stopped),
 }
 
-impl Reactor<'_> {
+impl Reactor {
     /// Runs until a signal.
-    async fn run(mut self, status: StatusServer, mut signals: Signals) -> Stopped {
-        let backends: usize = self.frontends.iter().map(|frontend| frontend.backends.len()).sum();
+    async fn run(mut self, mut doors: Doors) -> Stopped {
+        let backends: usize = self.frontends.values().map(|frontend| frontend.members.len()).sum();
         let line = log::info("start").with("version", env!("CARGO_PKG_VERSION"));
         line.with("services", self.frontends.len()).with("backends", backends).write();
         self.connect();
         let mut clients = JoinSet::new();
         let stopped = loop {
             while clients.try_join_next().is_some() {}
-            match self.wait(&status, &mut signals).await {
+            match self.wait(&mut doors).await {
                 Woken::Stop(how) => break how,
                 Woken::Status(client) => {
                     clients.spawn(client.write(self.document().into_bytes()));
                 }
+                Woken::Control(request, caller) => {
+                    let answer = self.answer(&request);
+                    clients.spawn(caller.answer(answer));
+                }
+                Woken::Reload => drop(self.answer(&Request::Reload {})),
                 Woken::Time => {}
                 Woken::News(Some(news)) => self.news(news),
                 Woken::News(None) => self.lost(),
@@ -184,9 +204,9 @@ impl Reactor<'_> {
     }
 
     /// Waits for the next thing.
-    async fn wait(&mut self, status: &StatusServer, signals: &mut Signals) -> Woken {
+    async fn wait(&mut self, doors: &mut Doors) -> Woken {
         let now = clock::now();
-        let frontends = self.frontends.iter().map(|frontend| frontend.machine.wake(now));
+        let frontends = self.frontends.values().map(|frontend| frontend.machine.wake(now));
         let wake = frontends.chain(self.network.wake()).min().unwrap_or(now);
         let sleep = Duration::from_secs(wake.since(now).max(1)).min(LOOK);
         let news = self.link.as_mut().map(|link| &mut link.news);
@@ -196,18 +216,26 @@ impl Reactor<'_> {
                 None => std::future::pending().await,
             }
         };
+        let control = doors.control.as_mut();
+        let next_request = async {
+            match control {
+                Some(control) => control.next().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             biased;
-            how = signals.next() => Woken::Stop(how),
+            woken = doors.signals.next() => woken,
             news = next_news => Woken::News(news),
             Some(done) = self.tasks.join_next() => Woken::Task(done),
-            client = status.next() => Woken::Status(client),
+            (request, caller) = next_request => Woken::Control(request, caller),
+            client = doors.status.next() => Woken::Status(client),
             () = tokio::time::sleep(sleep) => Woken::Time,
         }
     }
 
     /// Does something with a frontend and what it works with.
-    fn with(&mut self, index: usize, act: impl FnOnce(&mut Frontend, &mut Hands<'_>)) {
+    fn with(&mut self, service: usize, act: impl FnOnce(&mut Frontend, &mut Hands<'_>)) {
         let mut hands = Hands {
             now: clock::now(),
             tasks: &mut self.tasks,
@@ -217,15 +245,15 @@ impl Reactor<'_> {
             socks: self.config.tor.socks.as_ref(),
             uploads: &self.uploads,
         };
-        if let Some(frontend) = self.frontends.get_mut(index) {
+        if let Some(frontend) = self.frontends.get_mut(&service) {
             act(frontend, &mut hands);
         }
     }
 
     /// Gives an event to every frontend.
     fn feed_all(&mut self, event: &Event) {
-        for index in 0..self.frontends.len() {
-            self.with(index, |frontend, hands| frontend.feed(event.clone(), hands));
+        for service in self.frontends.keys().copied().collect::<Vec<_>>() {
+            self.with(service, |frontend, hands| frontend.feed(event.clone(), hands));
         }
     }
 
@@ -241,54 +269,8 @@ impl Reactor<'_> {
             }
         }
         self.feed_all(&Event::Tick);
-        for index in 0..self.frontends.len() {
-            self.with(index, Frontend::turn);
-        }
-    }
-
-    /// Starts a try to connect, after a wait that grows with failures.
-    fn connect(&mut self) {
-        let wait = match self.failures {
-            0 => 0,
-            failures => SystemDice.about(crate::schedule::dice::doubling(1, CONNECT_MOST, failures)),
-        };
-        self.tasks.spawn(task::connect(self.tor_config.clone(), Duration::from_secs(wait)));
-    }
-
-    /// Notes a problem with tor.
-    fn tor_problem(&mut self, error: &TorError) {
-        log::warn("tor").with("error", error).with("try", error.advice()).write();
-        self.tor.problem = Some(error.to_string());
-    }
-
-    /// The connection to tor ended.
-    fn lost(&mut self) {
-        let Some(link) = self.link.take() else { return };
-        if let Some(error) = link.tor.ended() {
-            self.tor_problem(&error);
-        }
-        self.failures = self.failures.saturating_add(1);
-        "connecting".clone_into(&mut self.tor.state);
-        self.network.stop();
-        self.feed_all(&Event::TorDown);
-        self.connect();
-    }
-
-    /// tor told something.
-    fn news(&mut self, news: TorEvent) {
-        match news {
-            TorEvent::NewConsensus | TorEvent::EnoughDirInfo(true) => {
-                self.network.news(clock::now(), &mut SystemDice);
-            }
-            TorEvent::Bootstrap(bootstrap) => {
-                log::info("tor-bootstrap")
-                    .with("percent", bootstrap.percent)
-                    .with("tag", bootstrap.tag)
-                    .write();
-            }
-            TorEvent::EnoughDirInfo(false) => log::warn("tor").with("enough-dir-info", false).write(),
-            TorEvent::Circuits(up) => log::info("tor").with("circuits", up).write(),
-            TorEvent::Network(up) => log::info("tor").with("network", up).write(),
+        for service in self.frontends.keys().copied().collect::<Vec<_>>() {
+            self.with(service, Frontend::turn);
         }
     }
 
@@ -319,75 +301,9 @@ impl Reactor<'_> {
         }
     }
 
-    /// tor is bootstrapped, or not yet.
-    fn ready(&mut self, ready: Result<Ready, TorError>) {
-        let Some(link) = &mut self.link else { return };
-        match ready {
-            Ok(Ready { version, testing }) => {
-                link.ready = true;
-                self.failures = 0;
-                log::info("tor").with("ready", &version).with("testing-network", testing).write();
-                "ready".clone_into(&mut self.tor.state);
-                (self.tor.version, self.tor.testing, self.tor.problem) = (Some(version), testing, None);
-                self.network.start(clock::now());
-                self.feed_all(&Event::TorUp);
-            }
-            Err(error) => {
-                // If the connection ended, its news channel tells that too and nothing more is to be done here.
-                if link.tor.ended().is_none() {
-                    let tor = link.tor.clone();
-                    self.tasks.spawn(task::ready(tor, self.epoch, READY_AGAIN));
-                }
-                self.tor_problem(&error);
-            }
-        }
-    }
-
-    /// The consensus was read, or not.
-    fn network_read(&mut self, read: Result<Option<Consensus>, TorError>) {
-        let now = clock::now();
-        match read {
-            Ok(None) => self.network.again(now, false, &mut SystemDice),
-            Ok(Some(consensus)) => self.consensus(now, &consensus),
-            Err(error) => {
-                self.network.again(now, true, &mut SystemDice);
-                self.tor_problem(&error);
-            }
-        }
-    }
-
-    /// Gives a consensus to the frontends if it is good for publishing.
-    fn consensus(&mut self, now: UnixTime, consensus: &Consensus) {
-        let usable = consensus.check_usable(now);
-        self.network.read(now, consensus, usable.is_ok(), &mut SystemDice);
-        self.tor.consensus_valid_after = Some(consensus.valid_after.0);
-        self.tor.hsdirs = consensus.hsdirs.len();
-        self.tor.hsdirs_without_microdescriptor = consensus.hsdirs_without_microdesc;
-        let line =
-            log::info("consensus").with("valid-after", crate::netdoc::date::Iso(consensus.valid_after));
-        let line = line.with("relays", consensus.relay_count).with("hsdirs", consensus.hsdirs.len());
-        line.with("without-microdescriptor", consensus.hsdirs_without_microdesc).write();
-        if let Err(error) = usable {
-            log::warn("consensus").with("not-used", &error).write();
-            self.tor.problem = Some(error.to_string());
-            return;
-        }
-        self.tor.problem = None;
-        let rings = Rings::new(consensus, self.tor.testing);
-        for index in 0..self.frontends.len() {
-            self.with(index, |frontend, hands| frontend.network(&rings, hands));
-        }
-    }
-
     /// Writes what is not written yet, and ends.
     fn stop(self) {
-        for frontend in &self.frontends {
-            for period in &frontend.periods {
-                if let Err(error) = self.state.save(&frontend.config.address, &period.state) {
-                    log::error("state").with("error", &error).with("try", error.advice()).write();
-                }
-            }
-        }
+        self.frontends.values().for_each(|frontend| frontend.save(&self.state));
         log::info("stop").write();
     }
 }

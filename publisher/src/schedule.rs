@@ -14,12 +14,8 @@ pub use upload::Desc;
 
 use crate::consensus::{Fingerprint, Role};
 use onionkeep_common::{ExpirationHours, TimePeriod, UnixTime};
+use std::collections::BTreeMap;
 use upload::Context;
-
-/// How often a good backend is fetched at most, as a part of the period: 300 to 900 s on the public network.
-const FETCHES_PER_PERIOD: u64 = 288;
-/// The shortest time between two good fetches of a backend, in **seconds**.
-const FETCH_MIN: u64 = 10;
 
 /// Stands for the introduction points that would be listed: another digest, another set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -188,8 +184,10 @@ pub enum Action {
 pub struct Machine {
     /// The first and the second descriptor, in this order.
     descs: Vec<Desc>,
-    /// One clock for each backend.
-    backends: Vec<BackendClock>,
+    /// One clock for each backend, by its number.
+    backends: BTreeMap<usize, BackendClock>,
+    /// How often each backend is probed, in **seconds**, if at all.
+    probe_every: Option<u64>,
     /// Whether tor is there.
     tor_up: bool,
     /// The plan in force.
@@ -199,12 +197,11 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// A service with `backends` backends, each probed every `probe_every` **seconds** if at all.
+    /// A service with the backends 0 to `backends`, each probed every `probe_every` **seconds** if at all.
     #[must_use]
     pub fn new(now: UnixTime, backends: usize, probe_every: Option<u64>) -> Self {
-        let clock = BackendClock::new(now, probe_every);
-        let backends = vec![clock; backends];
-        Self { descs: Vec::new(), backends, tor_up: false, plan: None, last_now: now }
+        let backends = (0..backends).map(|backend| (backend, BackendClock::new(now, probe_every))).collect();
+        Self { descs: Vec::new(), backends, probe_every, tor_up: false, plan: None, last_now: now }
     }
 
     /// The first and the second descriptor; empty before the first consensus.
@@ -244,7 +241,7 @@ impl Machine {
     #[must_use]
     pub fn wake(&self, now: UnixTime) -> UnixTime {
         let descs = self.descs.iter().filter_map(|desc| desc.wake(now));
-        let backends = self.backends.iter().map(BackendClock::wake).filter(|time| *time > now);
+        let backends = self.backends.values().map(BackendClock::wake).filter(|time| *time > now);
         descs.chain(backends).fold(now.plus(600), UnixTime::min)
     }
 
@@ -253,7 +250,7 @@ impl Machine {
         let back = self.last_now.since(now);
         if back > 0 {
             self.descs.iter_mut().for_each(|desc| desc.shift_back(back));
-            self.backends.iter_mut().for_each(|backend| backend.shift_back(back));
+            self.backends.values_mut().for_each(|backend| backend.shift_back(back));
         }
         self.last_now = now;
     }
@@ -262,7 +259,7 @@ impl Machine {
     fn context(&self, now: UnixTime) -> Context {
         Context {
             online: self.tor_up && self.is_live(now),
-            all_answered: self.backends.iter().all(BackendClock::answered),
+            all_answered: self.backends.values().all(BackendClock::answered),
         }
     }
 
@@ -292,21 +289,21 @@ impl Machine {
             }
             Event::Fetched(backend, verdict) => self.fetched(now, backend, verdict, dice),
             Event::Probed(backend, up) => {
-                if let Some(clock) = self.backends.get_mut(backend) {
+                if let Some(clock) = self.backends.get_mut(&backend) {
                     clock.probed(now, up, dice);
                 }
             }
             Event::ProbeSoon(backend) => {
-                if let Some(clock) = self.backends.get_mut(backend) {
+                if let Some(clock) = self.backends.get_mut(&backend) {
                     clock.probe_soon(now, dice);
                 }
             }
             Event::FetchSoon(backend) => {
-                if let Some(clock) = self.backends.get_mut(backend) {
+                if let Some(clock) = self.backends.get_mut(&backend) {
                     clock.fetch_anew(now, dice);
                 }
             }
-            Event::Tick => self.backends.iter_mut().for_each(|backend| backend.give_up(now)),
+            Event::Tick => self.backends.values_mut().for_each(|backend| backend.give_up(now)),
         }
     }
 
@@ -322,7 +319,7 @@ impl Machine {
     fn tor_down(&mut self, now: UnixTime) {
         self.tor_up = false;
         self.descs.iter_mut().for_each(|desc| desc.connection_lost(now));
-        self.backends.iter_mut().for_each(|backend| backend.connection_lost(now));
+        self.backends.values_mut().for_each(|backend| backend.connection_lost(now));
     }
 
     /// Takes a consensus. An older one than the one in force is ignored while that is live.
@@ -351,33 +348,9 @@ impl Machine {
         }
         out.extend(old.iter().map(|desc| Action::End { period: desc.plan().role.period }));
         if self.plan.as_ref().is_none_or(|old| old.fetch_period != plan.fetch_period) {
-            self.backends.iter_mut().for_each(|backend| backend.fetch_anew(now, dice));
+            self.backends.values_mut().for_each(|backend| backend.fetch_anew(now, dice));
         }
         self.plan = Some(plan);
-    }
-
-    /// A fetch of a backend's descriptor has ended.
-    fn fetched(&mut self, now: UnixTime, backend: usize, verdict: Verdict, dice: &mut dyn Dice) {
-        let length = self.plan.as_ref().map_or(86_400, |plan| plan.fetch_period.length.seconds());
-        let interval = length.checked_div(FETCHES_PER_PERIOD).unwrap_or(FETCH_MIN).max(FETCH_MIN);
-        if let Some(clock) = self.backends.get_mut(backend) {
-            clock.fetched(now, verdict, interval, dice);
-        }
-        if self.backends.iter().all(BackendClock::answered) {
-            self.descs.iter_mut().for_each(|desc| desc.all_answered(now));
-        }
-    }
-
-    /// Starts the fetches and probes that are due.
-    fn start_fetches(&mut self, now: UnixTime, out: &mut Vec<Action>) {
-        for (backend, clock) in self.backends.iter_mut().enumerate() {
-            if clock.start_fetch(now) {
-                out.push(Action::Fetch { backend, wide: clock.wide() });
-            }
-            if clock.start_probe(now) {
-                out.push(Action::Probe { backend });
-            }
-        }
     }
 }
 

@@ -1,14 +1,17 @@
 //! What survives a restart: the only place that writes the publisher's state folder.
 //!
 //! `counter-secret` is the secret of all revision counters; publishers of the same address share a copy of it.
-//! `ADDRESS/NUMBER-LENGTH` holds one period of one service. `lock` keeps a second publisher out.
+//! `ADDRESS/NUMBER-LENGTH` holds one period of one service, `ADDRESS/backends` its backends if they were changed at run
+//! time. `lock` keeps a second publisher out.
 
+mod backends;
 mod file;
 mod period;
 
 pub use file::FileError;
 pub use period::PeriodState;
 
+use crate::config::BackendConfig;
 use crate::descriptor::PeriodKeys;
 use data_encoding::HEXLOWER;
 use file::{damaged, io_error};
@@ -179,6 +182,47 @@ impl StateDir {
             }
         }
         Ok(file::sync_folder(&folder)?)
+    }
+
+    /// The backends of a service as they were changed at run time; `None` if the configuration's `file` counts.
+    ///
+    /// # Errors
+    /// [`StateError::File`] if what is there is damaged or cannot be read.
+    pub fn backends(
+        &self,
+        onion: &OnionAddress,
+        file: &[BackendConfig],
+    ) -> Result<Option<Vec<BackendConfig>>, StateError> {
+        let path = self.backends_path(onion);
+        let Some(text) = file::read(&path)? else { return Ok(None) };
+        Ok(backends::from_text(&text, file).map_err(|what| damaged(&path, what))?)
+    }
+
+    /// Keeps the backends of a service as they are `now`, or nothing if that is what the configuration's `file` says.
+    ///
+    /// # Errors
+    /// [`StateError::File`] if the system refuses; the old content then stays.
+    pub fn keep_backends(
+        &self,
+        onion: &OnionAddress,
+        file: &[BackendConfig],
+        now: &[BackendConfig],
+    ) -> Result<(), StateError> {
+        let path = self.backends_path(onion);
+        if file != now {
+            make_folder(&self.service_path(onion))?;
+            return Ok(file::write(&path, &backends::to_text(file, now))?);
+        }
+        match std::fs::remove_file(&path) {
+            Ok(()) => Ok(file::sync_folder(&self.service_path(onion))?),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(io_error("remove", &path)(error).into()),
+        }
+    }
+
+    /// Where the backends of a service are kept.
+    fn backends_path(&self, onion: &OnionAddress) -> PathBuf {
+        self.service_path(onion).join("backends")
     }
 
     /// Where a service's files are.

@@ -3,7 +3,7 @@
 mod server;
 mod table;
 
-pub use server::{Client, StatusServer, StatusServerError};
+pub use server::{Client, StatusServer};
 pub use table::Table;
 
 use serde::{Deserialize, Serialize};
@@ -64,6 +64,9 @@ pub struct ServiceStatus {
     pub signer: SignerStatus,
     /// Its backends.
     pub backends: Vec<BackendStatus>,
+    /// Names of backends that the configuration has and that were removed at run time.
+    #[serde(default)]
+    pub removed: Vec<String>,
     /// Its two descriptors.
     pub descriptors: Vec<DescriptorStatus>,
 }
@@ -102,6 +105,12 @@ pub struct BackendStatus {
     pub listed: usize,
     /// Its weight.
     pub weight: u32,
+    /// Whether it is to get no new clients while others are up.
+    #[serde(default)]
+    pub draining: bool,
+    /// What was changed at run time, so that it differs from the configuration.
+    #[serde(default)]
+    pub changed: Option<String>,
     /// Its share of the clients that come now, in millionths.
     pub share: u64,
 }

@@ -67,6 +67,7 @@ fn shipped_example_explains_every_key() {
     for key in [
         "state_dir",
         "status_socket",
+        "control_socket",
         "control",
         "password",
         "allow_plain_cookie",
@@ -76,6 +77,7 @@ fn shipped_example_explains_every_key() {
         "mode",
         "intro_points",
         "weight",
+        "drain",
         "probe_port",
         "probe_interval_seconds",
         "name",
@@ -137,15 +139,22 @@ fn unknown_words_are_usage_errors() {
 #[test]
 fn every_example_in_the_help_runs() {
     let dir = tempfile::tempdir().unwrap();
-    std::fs::write(dir.path().join("publisher.toml"), example_text()).unwrap();
+    let text = example_text().replace("# control_socket = \"/run", "control_socket = \"/nonexistent");
+    std::fs::write(dir.path().join("publisher.toml"), text).unwrap();
     let (_address, descriptor) = recorded();
     std::fs::write(dir.path().join("descriptor.txt"), descriptor).unwrap();
-    let commands: [(&[&str], i32); 5] = [
+    let commands: [(&[&str], i32); 11] = [
         (&["check-config"], 0),
         (&["torrc", "frontend"], 0),
         (&["torrc", "backend"], 0),
         // Nobody runs: that is what it says.
         (&["status"], 5),
+        (&["reload"], 5),
+        (&["backend", "weight"], 5),
+        (&["backend", "drain"], 5),
+        (&["backend", "undrain"], 5),
+        (&["backend", "add"], 5),
+        (&["backend", "remove"], 5),
         // The recorded descriptor is of another address than the example's.
         (&["descriptor", "show"], 4),
     ];

@@ -1,6 +1,7 @@
 //! Carries out what a frontend's schedule asks for: the only place that starts tasks for it.
 
-use super::frontend::{Ask, Frontend};
+use super::frontend::Frontend;
+use super::member::Ask;
 use super::period::{MakeError, Period};
 use super::task::{self, Copy, Done, ServiceDone};
 use crate::consensus::Fingerprint;
@@ -116,17 +117,16 @@ impl Frontend {
 
     /// Asks HSDirs for a backend's descriptor.
     fn start_fetch(&mut self, at: usize, wide: bool, hands: &mut Hands<'_>) {
-        let (Some(backend), Some(targets), Some(tor), Some(role)) =
-            (self.backends.get(at), self.targets.get(at), hands.tor.cloned(), self.fetch_role)
+        let (Some(member), Some(tor), Some(role)) =
+            (self.members.get_mut(&at), hands.tor.cloned(), self.fetch_role)
         else {
             return;
         };
+        let targets = &member.targets;
         let hsdirs = if wide { targets.store.clone() } else { some(&targets.fetch) };
-        let address = backend.address;
-        let number = self.asks.get(at).map_or(0, |ask| ask.number.wrapping_add(1));
-        if let Some(ask) = self.asks.get_mut(at) {
-            *ask = Ask::of(number, hsdirs.len());
-        }
+        let address = member.backend.address;
+        let number = member.ask.number.wrapping_add(1);
+        member.ask = Ask::of(number, hsdirs.len());
         for hsdir in hsdirs {
             hands.start(self.index, task::fetch(tor.clone(), (at, number), address, role, hsdir));
         }
@@ -134,14 +134,14 @@ impl Frontend {
 
     /// Probes a backend.
     fn start_probe(&mut self, at: usize, hands: &mut Hands<'_>) {
-        let (Some(backend), Some(probing), Some(socks)) =
-            (self.backends.get(at), self.config.probing, hands.socks.cloned())
+        let (Some(member), Some(probing), Some(socks)) =
+            (self.members.get(&at), self.config.probing, hands.socks.cloned())
         else {
             return;
         };
         let (shortest, longest) = PROBE_DEADLINE;
         let deadline = Duration::from_secs(probing.interval.clamp(shortest, longest));
-        let work = task::probe_backend(socks, at, backend.address, probing.port, deadline);
+        let work = task::probe_backend(socks, at, member.backend.address, probing.port, deadline);
         hands.start(self.index, work);
     }
 

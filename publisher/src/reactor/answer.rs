@@ -2,11 +2,11 @@
 
 use super::act::Hands;
 use super::frontend::Frontend;
+use super::member::Member;
 use super::period::expires;
 use super::task::ServiceDone;
 use crate::backend::{Health, Observation};
 use crate::certs::CertSourceError;
-use crate::config::BackendConfig;
 use crate::consensus::{Fingerprint, Role};
 use crate::descriptor::{self, Decoded};
 use crate::log;
@@ -42,14 +42,14 @@ impl Frontend {
         answer: Result<Vec<u8>, FetchFailure>,
         hands: &mut Hands<'_>,
     ) {
-        let (Some(backend), Some(ask)) = (self.backends.get(at), self.asks.get_mut(at)) else { return };
+        let Some(Member { config, backend, ask, .. }) = self.members.get_mut(&at) else { return };
         let late = ask.number != number;
         if !late {
             ask.open = ask.open.saturating_sub(1);
             ask.not_found = ask.not_found.saturating_add(usize::from(answer == Err(FetchFailure::NotFound)));
         }
         // Read anew each time: the file may have been put right in the meantime.
-        let key = self.config.backends.get(at).map_or(Ok(None), BackendConfig::read_client_key);
+        let key = config.read_client_key();
         let decoded = answer.map_err(|failure| failure.to_string()).and_then(|text| {
             let key = key.map_err(|error| error.to_string())?;
             let decoded = descriptor::decode(&text, &backend.address, role.period, key.as_ref(), hands.now);
@@ -67,7 +67,7 @@ impl Frontend {
 
     /// A backend's descriptor came and is good.
     fn observe(&mut self, at: usize, role: &Role, decoded: Decoded, hands: &mut Hands<'_>) {
-        let (Some(backend), Some(ask)) = (self.backends.get_mut(at), self.asks.get_mut(at)) else { return };
+        let Some(Member { backend, ask, .. }) = self.members.get_mut(&at) else { return };
         let before = backend.health();
         let line = log::info("backend-descriptor").with("backend", &backend.name);
         let line = line.with("period", role.period.number).with("revision", decoded.revision);
@@ -97,7 +97,7 @@ impl Frontend {
 
     /// If all HSDirs have answered and none had a good descriptor, that is news too.
     fn ask_ended(&mut self, at: usize, hands: &mut Hands<'_>) {
-        let (Some(backend), Some(ask)) = (self.backends.get_mut(at), self.asks.get(at)) else { return };
+        let Some(Member { backend, ask, problem, .. }) = self.members.get_mut(&at) else { return };
         if ask.open > 0 || ask.good {
             return;
         }
@@ -107,9 +107,9 @@ impl Frontend {
             backend.missing();
         }
         let changed = backend.health() != before;
-        let problem = self.problems.get(at).and_then(Option::as_ref);
         let line = log::info("backend-not-fetched").with("backend", &backend.name).with("asked", ask.asked);
-        self.line(line.with("not-found", ask.not_found).maybe("problem", problem)).write();
+        let line = line.with("not-found", ask.not_found).maybe("problem", problem.as_ref());
+        self.line(line).write();
         self.feed(Event::Fetched(at, if missing { Verdict::Missing } else { Verdict::Unclear }), hands);
         if changed {
             self.choose(hands);
@@ -118,14 +118,14 @@ impl Frontend {
 
     /// Notes the last problem with a backend.
     fn set_problem(&mut self, at: usize, problem: Option<String>) {
-        if let Some(slot) = self.problems.get_mut(at) {
-            *slot = problem;
+        if let Some(member) = self.members.get_mut(&at) {
+            member.problem = problem;
         }
     }
 
     /// A backend was probed.
     fn probed(&mut self, at: usize, probed: Probed, hands: &mut Hands<'_>) {
-        let Some(backend) = self.backends.get_mut(at) else { return };
+        let Some(Member { backend, .. }) = self.members.get_mut(&at) else { return };
         let before = backend.health();
         let (up, problem) = match probed {
             Probed::Up => (true, None),

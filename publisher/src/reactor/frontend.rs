@@ -1,11 +1,12 @@
 //! One frontend at work: takes what the tasks report, feeds its schedule, chooses what is listed.
 
 use super::act::Hands;
+use super::member::{Member, Targets};
 use super::period::Period;
 use crate::backend::Backend;
 use crate::certs::SignerSocket;
 use crate::clients::Clients;
-use crate::config::ServiceConfig;
+use crate::config::{BackendConfig, ServiceConfig};
 use crate::consensus::{Consensus, Fingerprint, HsDir, HsSchedule, Role};
 use crate::descriptor::MAX_DESCRIPTOR_SIZE;
 use crate::log;
@@ -16,43 +17,13 @@ use crate::status::SignerStatus;
 use onionkeep_common::keys::KeyError;
 use onionkeep_common::{OnionAddress, TimePeriod, UnixTime};
 use sha3::{Digest, Sha3_256};
+use std::collections::BTreeMap;
 use zeroize::Zeroizing;
 
 /// A consensus is reasonably live this long before and after its life, in **seconds**.
 ///
 /// Spec: C tor, `REASONABLY_LIVE_TIME`.
 const REASONABLY_LIVE: u64 = 24 * 3600;
-
-/// How a fetch of one backend's descriptor goes.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Ask {
-    /// Its number, so that answers to the one before are not counted for it.
-    pub(super) number: u64,
-    /// HSDirs that have not answered yet.
-    pub(super) open: usize,
-    /// HSDirs that were asked.
-    pub(super) asked: usize,
-    /// HSDirs that have none.
-    pub(super) not_found: usize,
-    /// Whether a good descriptor came.
-    pub(super) good: bool,
-}
-
-impl Ask {
-    /// So many HSDirs are asked.
-    pub(super) const fn of(number: u64, count: usize) -> Self {
-        Self { number, open: count, asked: count, not_found: 0, good: false }
-    }
-}
-
-/// Where a backend's descriptor is.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Targets {
-    /// The HSDirs that clients ask.
-    pub(super) fetch: Vec<Fingerprint>,
-    /// The HSDirs that store it.
-    pub(super) store: Vec<Fingerprint>,
-}
 
 /// The two rings of a consensus.
 pub(super) struct Rings<'a> {
@@ -124,20 +95,18 @@ impl<'a> Rings<'a> {
 pub(super) struct Frontend {
     /// Which one this is, for its tasks.
     pub(super) index: usize,
-    /// Its configuration.
+    /// Its configuration; its backends as they are now.
     pub(super) config: ServiceConfig,
+    /// Its backends as the configuration file has them.
+    pub(super) file: Vec<BackendConfig>,
     /// Its signer.
     pub(super) signer: SignerSocket,
-    /// Its backends.
-    pub(super) backends: Vec<Backend>,
-    /// The last problem with each backend.
-    pub(super) problems: Vec<Option<String>>,
     /// Who can read the descriptors; everybody if `None`.
     pub(super) clients: Option<Clients>,
-    /// Where each backend's descriptor is.
-    pub(super) targets: Vec<Targets>,
-    /// How the fetch of each goes.
-    pub(super) asks: Vec<Ask>,
+    /// Its backends by their numbers.
+    pub(super) members: BTreeMap<usize, Member>,
+    /// The number of the next backend that is added.
+    pub(super) next_member: usize,
     /// The period that backends are fetched for.
     pub(super) fetch_role: Option<Role>,
     /// The clocks.
@@ -146,8 +115,6 @@ pub(super) struct Frontend {
     pub(super) periods: Vec<Period>,
     /// Which HSDirs of each descriptor get which set of points.
     pub(super) places: Vec<(TimePeriod, Places)>,
-    /// Each backend's place on the circle of the merge.
-    pub(super) circle: Vec<u64>,
     /// No backend counts as up, so what is listed is kept.
     pub(super) all_dead: bool,
     /// What is known of the signer.
@@ -162,40 +129,30 @@ pub(super) struct Frontend {
     pub(super) max_descriptor_size: u32,
 }
 
-/// A backend's place on the circle of the merge: the same at all publishers with the same secret.
-fn place(secret: &[u8; 32], backend: &OnionAddress) -> u64 {
-    let hash = Sha3_256::new().chain_update(b"onionkeep circle v1").chain_update(secret);
-    let hash = hash.chain_update(backend.identity().as_bytes()).finalize();
-    hash.iter().take(8).fold(0, |number, octet| number << 8 | u64::from(*octet))
-}
-
 impl Frontend {
     /// A frontend of which nothing is known.
     pub(super) fn new(index: usize, config: &ServiceConfig, secret: &[u8; 32], now: UnixTime) -> Self {
         let rank = Sha3_256::new().chain_update(b"onionkeep choice v1").chain_update(secret);
         let rank = rank.chain_update(config.address.identity().as_bytes()).finalize();
         let count = config.backends.len();
-        let backend = |backend: &crate::config::BackendConfig| {
-            Backend::new(backend.name.clone(), backend.address, backend.weight)
-        };
         let clients = config.authorized_clients.as_deref();
+        let secret_order = rank.into();
+        let member = |backend| Member::new(backend, &secret_order);
         let mut frontend = Self {
             index,
             clients: clients.map(|path| Clients::new(path, config.mode.points())),
+            file: config.backends.clone(),
             signer: SignerSocket::new(&config.signer),
-            backends: config.backends.iter().map(backend).collect(),
-            problems: vec![None; count],
-            targets: vec![Targets::default(); count],
-            asks: vec![Ask::default(); count],
+            members: config.backends.iter().map(member).enumerate().collect(),
+            next_member: count,
             fetch_role: None,
             machine: Machine::new(now, count, config.probing.map(|probing| probing.interval)),
             periods: Vec::new(),
             places: Vec::new(),
-            circle: config.backends.iter().map(|backend| place(&rank.into(), &backend.address)).collect(),
             all_dead: false,
             signer_status: SignerStatus { state: "unasked".to_owned(), ..SignerStatus::default() },
             state_problem: None,
-            rank_secret: Zeroizing::new(rank.into()),
+            rank_secret: Zeroizing::new(secret_order),
             counter_secret: Zeroizing::new(*secret),
             max_descriptor_size: MAX_DESCRIPTOR_SIZE,
             config: config.clone(),
@@ -211,14 +168,18 @@ impl Frontend {
 
     /// Takes a consensus.
     pub(super) fn network(&mut self, rings: &Rings<'_>, hands: &mut Hands<'_>) {
-        let targets: Result<Vec<_>, _> =
-            self.backends.iter().map(|backend| rings.targets(&backend.address)).collect();
+        let targets = self.members.values().map(|member| rings.targets(&member.backend.address));
+        let targets: Result<Vec<_>, _> = targets.collect();
         let plan = rings
             .plan(&self.config.address)
             .and_then(|plan| Ok((rings.places(&self.config.address, self.config.mode, &plan)?, plan)));
         match (plan, targets) {
             (Ok((places, plan)), Ok(targets)) => {
-                (self.targets, self.places) = (targets, places);
+                for (member, targets) in self.members.values_mut().zip(targets) {
+                    member.targets = targets;
+                }
+                self.places = places;
+                self.watch_new(hands.now);
                 self.fetch_role = Some(rings.schedule.fetch);
                 self.max_descriptor_size = rings.consensus.params.max_descriptor_size;
                 self.feed(Event::Network(Box::new(plan)), hands);
@@ -234,11 +195,7 @@ impl Frontend {
 
     /// The numbers of the backends for which `test` holds.
     pub(super) fn numbers(&self, test: impl Fn(&Backend) -> bool) -> Vec<usize> {
-        self.backends
-            .iter()
-            .enumerate()
-            .filter(|(_at, backend)| test(backend))
-            .map(|(at, _backend)| at)
-            .collect()
+        let found = self.members.iter().filter(|(_at, member)| test(&member.backend));
+        found.map(|(at, _member)| *at).collect()
     }
 }

@@ -111,16 +111,17 @@ impl Frontend {
 
     /// A backend as the merge sees it.
     fn candidate(&self, at: usize) -> Option<Candidate<'_>> {
-        let backend = self.backends.get(at)?;
+        let member = self.members.get(&at)?;
+        let backend = &member.backend;
         let seen = backend.seen()?;
         Some(Candidate {
             backend: at,
             weight: backend.weight,
-            place: self.circle.get(at).copied()?,
+            place: member.place,
             points: &seen.points,
             flow_control: seen.flow_control.as_ref(),
             single_onion: seen.single_onion,
-            pow: seen.pow && !self.config.backends.get(at).is_some_and(|backend| backend.ignore_pow),
+            pow: seen.pow && !member.config.ignore_pow,
         })
     }
 
@@ -163,7 +164,7 @@ impl Frontend {
             *count = count.saturating_add(1);
         }
         let named = counts.iter().take(NAMED).filter_map(|(at, count)| {
-            self.backends.get(*at).map(|backend| format!("{}:{count}", backend.name))
+            self.members.get(at).map(|member| format!("{}:{count}", member.backend.name))
         });
         let shares: Vec<_> = named.collect();
         let line = log::info("chosen").with("period", at.number).with("sets", merged.sets.len());

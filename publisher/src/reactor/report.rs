@@ -2,8 +2,9 @@
 
 use super::Reactor;
 use super::frontend::Frontend;
+use super::member::Member;
 use super::period::Period;
-use crate::backend::{Backend, Health};
+use crate::backend::Health;
 use crate::clock;
 use crate::schedule::Desc;
 use crate::status::{BackendStatus, DescriptorStatus, Document, HsDirStatus, ServiceStatus};
@@ -19,7 +20,7 @@ const ANSWER_LATE: u64 = 120;
 /// So long after the start everything should be there, in **seconds**.
 const START_LATE: u64 = 120;
 
-impl Reactor<'_> {
+impl Reactor {
     /// The status document as JSON.
     pub(super) fn document(&self) -> String {
         let now = clock::now();
@@ -30,7 +31,7 @@ impl Reactor<'_> {
         if let Some(problem) = &self.tor.problem {
             warnings.push(format!("tor: {problem}"));
         }
-        for frontend in &self.frontends {
+        for frontend in self.frontends.values() {
             let name = frontend.config.address.redacted();
             let found = frontend.warnings(now, self.started);
             warnings.extend(found.into_iter().map(|warning| format!("{name}: {warning}")));
@@ -40,7 +41,7 @@ impl Reactor<'_> {
             now: now.0,
             started: self.started.0,
             tor: self.tor.clone(),
-            services: self.frontends.iter().map(Frontend::status).collect(),
+            services: self.frontends.values().map(Frontend::status).collect(),
             warnings,
         };
         serde_json::to_string(&document).unwrap_or_default()
@@ -50,31 +51,35 @@ impl Reactor<'_> {
 impl Frontend {
     /// What is to be said about this frontend.
     fn status(&self) -> ServiceStatus {
-        let backend = |(at, backend)| self.backend_status(at, backend);
+        let backend = |(at, member): (&usize, _)| self.backend_status(*at, member);
         let descs = self.machine.descs().iter().zip(["first", "second"]);
         ServiceStatus {
             address: self.config.address.to_string(),
             mode: self.config.mode.name().to_owned(),
             signer: self.signer_status.clone(),
-            backends: self.backends.iter().enumerate().map(backend).collect(),
+            backends: self.members.iter().map(backend).collect(),
+            removed: self.removed_at_run_time(),
             descriptors: descs.map(|(desc, role)| self.descriptor_status(desc, role)).collect(),
         }
     }
 
     /// What is to be said about a backend.
-    fn backend_status(&self, at: usize, backend: &Backend) -> BackendStatus {
+    fn backend_status(&self, at: usize, member: &Member) -> BackendStatus {
+        let backend = &member.backend;
         let seen = backend.seen();
         BackendStatus {
             name: backend.name.clone(),
             address: backend.address.to_string(),
             state: backend.state().to_owned(),
-            problem: self.problems.get(at).cloned().flatten(),
+            problem: member.problem.clone(),
             uploaded: seen.map(|seen| seen.uploaded.0),
             fetched: backend.last_good().map(|time| time.0),
             revision: seen.map(|seen| seen.revision),
             points: seen.map_or(0, |seen| seen.points.len()),
             listed: self.shown().map_or(0, |merged| merged.count(at)),
             weight: backend.weight,
+            draining: backend.draining,
+            changed: self.run_time_change(&member.config),
             share: self.shown().map_or(0, |merged| merged.share(at)),
         }
     }
@@ -124,11 +129,12 @@ impl Frontend {
         if self.all_dead && shown.is_some_and(|merged| !merged.is_empty()) {
             warnings.push("no backend counts as up: the last introduction points stay listed".to_owned());
         }
-        for backend in self.backends.iter().filter(|backend| backend.health() != Health::Up) {
+        let backends = self.members.values().map(|member| &member.backend);
+        for backend in backends.filter(|backend| backend.health() != Health::Up) {
             warnings.push(format!("backend {} is {}", backend.name, backend.health().name()));
         }
-        for backend in shown.iter().flat_map(|merged| &merged.pow).filter_map(|at| self.backends.get(*at)) {
-            let name = &backend.name;
+        for member in shown.iter().flat_map(|merged| &merged.pow).filter_map(|at| self.members.get(at)) {
+            let name = &member.backend.name;
             warnings.push(format!(
                 "backend {name} asks for proof of work and is left out: clients would solve it for the frontend's key, \
                  which the backend refuses; switch it off there, or set pow = \"ignore\" here (docs/operate/pow.md)"

@@ -1,8 +1,13 @@
 //! When to ask for a backend's descriptor and when to probe it: the clocks of one backend.
 
 use super::dice::{Dice, doubling};
+use super::{Action, Desc, Machine};
 use onionkeep_common::UnixTime;
 
+/// How often a good backend is fetched at most, as a part of the period: 300 to 900 s on the public network.
+const FETCHES_PER_PERIOD: u64 = 288;
+/// The shortest time between two good fetches of a backend, in **seconds**.
+const FETCH_MIN: u64 = 10;
 /// First wait after a fetch that told nothing good, in **seconds**.
 const AGAIN: u64 = 6;
 /// Longest wait after such a fetch, in **seconds**.
@@ -118,6 +123,13 @@ impl BackendClock {
         }
     }
 
+    /// Probes every `every` **seconds** from now on, or no longer.
+    fn set_probing(&mut self, now: UnixTime, every: Option<u64>) {
+        self.probe_every = every;
+        self.next_probe = now.plus(every.unwrap_or_default().min(SOON));
+        self.probe_failures = 0;
+    }
+
     /// Moves the next probe to the next seconds.
     pub fn probe_soon(&mut self, now: UnixTime, dice: &mut dyn Dice) {
         self.next_probe = self.next_probe.min(now.plus(dice.pick(0..=SOON)));
@@ -169,5 +181,61 @@ impl BackendClock {
         let fetch = self.fetching.map_or(self.next_fetch, |since| since.plus(LOST + 1));
         let probe = self.probing.map_or(self.next_probe, |since| since.plus(LOST + 1));
         if self.probe_every.is_some() { fetch.min(probe) } else { fetch }
+    }
+}
+
+impl Machine {
+    /// Takes a backend in: it is fetched and probed from now on.
+    pub fn add_backend(&mut self, now: UnixTime, backend: usize) {
+        self.backends.insert(backend, BackendClock::new(now, self.probe_every));
+    }
+
+    /// Whether this backend is fetched and probed.
+    #[must_use]
+    pub fn watches(&self, backend: usize) -> bool {
+        self.backends.contains_key(&backend)
+    }
+
+    /// Forgets a backend; nobody waits for its answers any more.
+    pub fn remove_backend(&mut self, now: UnixTime, backend: usize) {
+        self.backends.remove(&backend);
+        self.note_answered(now);
+    }
+
+    /// Probes the backends every `every` **seconds** from now on, or no longer.
+    pub fn set_probing(&mut self, now: UnixTime, every: Option<u64>) {
+        if self.probe_every != every {
+            self.probe_every = every;
+            self.backends.values_mut().for_each(|clock| clock.set_probing(now, every));
+        }
+    }
+
+    /// A fetch of a backend's descriptor has ended.
+    pub(super) fn fetched(&mut self, now: UnixTime, backend: usize, verdict: Verdict, dice: &mut dyn Dice) {
+        let length = self.plan.as_ref().map_or(86_400, |plan| plan.fetch_period.length.seconds());
+        let interval = length.checked_div(FETCHES_PER_PERIOD).unwrap_or(FETCH_MIN).max(FETCH_MIN);
+        if let Some(clock) = self.backends.get_mut(&backend) {
+            clock.fetched(now, verdict, interval, dice);
+        }
+        self.note_answered(now);
+    }
+
+    /// Tells the descriptors if every backend was answered about.
+    fn note_answered(&mut self, now: UnixTime) {
+        if self.backends.values().all(BackendClock::answered) {
+            self.descs.iter_mut().for_each(|desc: &mut Desc| desc.all_answered(now));
+        }
+    }
+
+    /// Starts the fetches and probes that are due.
+    pub(super) fn start_fetches(&mut self, now: UnixTime, out: &mut Vec<Action>) {
+        for (&backend, clock) in &mut self.backends {
+            if clock.start_fetch(now) {
+                out.push(Action::Fetch { backend, wide: clock.wide() });
+            }
+            if clock.start_probe(now) {
+                out.push(Action::Probe { backend });
+            }
+        }
     }
 }

@@ -8,8 +8,8 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
-/// No state file is larger, in octets.
-const MAX_LEN: u64 = 64 * 1024;
+/// No state file is larger, in octets: the backends of the largest service are a third of it.
+const MAX_LEN: u64 = 1024 * 1024;
 /// Starts the last line.
 const CHECKSUM: &str = "sha3-256 ";
 /// Ends the name of a file that is being written.

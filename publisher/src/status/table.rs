@@ -54,6 +54,9 @@ fn write_service(f: &mut fmt::Formatter<'_>, service: &ServiceStatus, now: u64) 
     for backend in &service.backends {
         write_backend(f, backend, now)?;
     }
+    if !service.removed.is_empty() {
+        writeln!(f, "  removed at run time: {}", service.removed.join(", "))?;
+    }
     service.descriptors.iter().try_for_each(|descriptor| write_descriptor(f, descriptor, now))
 }
 
@@ -67,10 +70,10 @@ fn write_backend(f: &mut fmt::Formatter<'_>, backend: &BackendStatus, now: u64) 
         f,
         "  {name:<16} {state:<8} {age:>11} {fetched:>11} {points:>7} {listed:>7} {weight:>6} {share:>7}"
     )?;
-    match &backend.problem {
-        Some(problem) => writeln!(f, "  {problem}"),
-        None => writeln!(f),
+    for note in backend.changed.iter().chain(&backend.problem) {
+        write!(f, "  {note}")?;
     }
+    writeln!(f)
 }
 
 /// Writes one descriptor.

@@ -36,8 +36,11 @@ fn document() -> Document {
                 points: 3,
                 listed: 2,
                 weight: 1,
+                draining: false,
+                changed: Some("weight 2 in the file".to_owned()),
                 share: 666_666,
             }],
+            removed: vec!["b9".to_owned()],
             descriptors: vec![DescriptorStatus {
                 role: "first".to_owned(),
                 period: 20_833,

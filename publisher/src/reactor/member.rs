@@ -1,0 +1,84 @@
+//! One backend of a frontend at work: what is known of it and what is under way. Its number is never given to another.
+
+use crate::backend::Backend;
+use crate::config::BackendConfig;
+use crate::consensus::Fingerprint;
+use onionkeep_common::OnionAddress;
+use sha3::{Digest, Sha3_256};
+
+/// How a fetch of one backend's descriptor goes.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Ask {
+    /// Its number, so that answers to the one before are not counted for it.
+    pub(super) number: u64,
+    /// HSDirs that have not answered yet.
+    pub(super) open: usize,
+    /// HSDirs that were asked.
+    pub(super) asked: usize,
+    /// HSDirs that have none.
+    pub(super) not_found: usize,
+    /// Whether a good descriptor came.
+    pub(super) good: bool,
+}
+
+impl Ask {
+    /// So many HSDirs are asked.
+    pub(super) const fn of(number: u64, count: usize) -> Self {
+        Self { number, open: count, asked: count, not_found: 0, good: false }
+    }
+}
+
+/// Where a backend's descriptor is.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Targets {
+    /// The HSDirs that clients ask.
+    pub(super) fetch: Vec<Fingerprint>,
+    /// The HSDirs that store it.
+    pub(super) store: Vec<Fingerprint>,
+}
+
+/// One backend.
+pub(super) struct Member {
+    /// Its configuration as it is now.
+    pub(super) config: BackendConfig,
+    /// What we know of it.
+    pub(super) backend: Backend,
+    /// The last problem with it.
+    pub(super) problem: Option<String>,
+    /// Where its descriptor is.
+    pub(super) targets: Targets,
+    /// How the fetch of it goes.
+    pub(super) ask: Ask,
+    /// Its place on the circle of the merge.
+    pub(super) place: u64,
+}
+
+impl Member {
+    /// A backend of which nothing is known. `secret` is that of the order in which points are chosen.
+    pub(super) fn new(config: &BackendConfig, secret: &[u8; 32]) -> Self {
+        let mut backend = Backend::new(config.name.clone(), config.address, config.weight);
+        backend.draining = config.drain;
+        Self {
+            config: config.clone(),
+            backend,
+            problem: None,
+            targets: Targets::default(),
+            ask: Ask::default(),
+            place: place(secret, &config.address),
+        }
+    }
+
+    /// Takes a new configuration of the same address.
+    pub(super) fn reconfigure(&mut self, config: &BackendConfig) {
+        self.config.clone_from(config);
+        self.backend.name.clone_from(&config.name);
+        (self.backend.weight, self.backend.draining) = (config.weight, config.drain);
+    }
+}
+
+/// A backend's place on the circle of the merge: the same at all publishers with the same secret.
+fn place(secret: &[u8; 32], backend: &OnionAddress) -> u64 {
+    let hash = Sha3_256::new().chain_update(b"onionkeep circle v1").chain_update(secret);
+    let hash = hash.chain_update(backend.identity().as_bytes()).finalize();
+    hash.iter().take(8).fold(0, |number, octet| number << 8 | u64::from(*octet))
+}

@@ -1,0 +1,260 @@
+//! A running publisher that is changed: the control socket's commands, reload, and what survives a restart. No tor runs.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test may stop at anything unexpected"
+)]
+
+use serde_json::Value;
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
+/// Two frontends.
+const FRONTENDS: [&str; 2] = [
+    "25njqamcweflpvkl73j4szahhihoc4xt3ktcgjnpaingr5yhkenl5sid",
+    "l3izvqplbgaftzbw6ufk2vwc7emlnrn6gysou7lmgmm55hxzjcu4xlid",
+];
+/// Two backends.
+const BACKENDS: [&str; 2] = [
+    "paozpdhgz2okvc6kgbxvh2bnfsmt4xergrtcl4obkhopyvwxkpjzvoad",
+    "aoqqpp7tzyil4hlq3umoos6atft6jvrqtosq2xy53sdgiesvgg4bqead",
+];
+
+/// A publisher in a folder of its own.
+struct Rig {
+    /// Configuration, state, sockets, log.
+    dir: tempfile::TempDir,
+    /// The running publisher.
+    child: Option<Child>,
+}
+
+/// A service with a backend `b0` and perhaps more.
+fn service(address: &str, backends: usize) -> String {
+    let head = format!("[[service]]\naddress = \"{address}\"\nsigner = \"/nonexistent/signer\"\n");
+    BACKENDS.iter().take(backends).enumerate().fold(head, |text, (at, address)| {
+        format!("{text}[[service.backend]]\nname = \"b{at}\"\naddress = \"{address}\"\n")
+    })
+}
+
+impl Rig {
+    /// Makes the folder and starts.
+    fn new(services: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("state")).unwrap();
+        let mut rig = Self { dir, child: None };
+        rig.write(services);
+        rig.start();
+        rig
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// The configuration with these services.
+    fn text(&self, services: &str) -> String {
+        let path = |name: &str| self.path(name).display().to_string();
+        format!(
+            "state_dir = \"{}\"\nstatus_socket = \"{}\"\ncontrol_socket = \"{}\"\n[tor]\ncontrol = \"unix:{}\"\n{services}",
+            path("state"),
+            path("status.sock"),
+            path("control.sock"),
+            path("tor")
+        )
+    }
+
+    fn write(&self, services: &str) {
+        std::fs::write(self.path("p.toml"), self.text(services)).unwrap();
+    }
+
+    fn start(&mut self) {
+        let log = std::fs::OpenOptions::new().create(true).append(true).open(self.path("log")).unwrap();
+        let mut run = self.command(&["run"]);
+        self.child = Some(run.stderr(Stdio::from(log)).spawn().unwrap());
+        self.until("the control socket", |rig| rig.path("control.sock").exists());
+    }
+
+    fn command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_onionkeep-publisher"));
+        command.args(["--config", "p.toml"]).args(words).current_dir(self.dir.path());
+        command
+    }
+
+    /// Runs a command to its end: exit code, answer, error.
+    fn ask(&self, words: &[&str]) -> (i32, String, String) {
+        let Output { status, stdout, stderr } = self.command(words).output().unwrap();
+        let text = |octets| String::from_utf8(octets).unwrap();
+        (status.code().unwrap(), text(stdout), text(stderr))
+    }
+
+    /// Runs a command that must do what it is asked.
+    fn done(&self, words: &[&str]) -> String {
+        let (code, stdout, stderr) = self.ask(words);
+        assert_eq!((code, stderr.as_str()), (0, ""), "{words:?}");
+        stdout
+    }
+
+    fn status(&self) -> Value {
+        serde_json::from_str(&self.ask(&["status", "--json"]).1).unwrap()
+    }
+
+    /// Name, weight, draining, note of each backend of the first service.
+    fn backends(&self) -> Vec<(String, u64, bool, Option<String>)> {
+        let status = self.status();
+        let backend = |one: &Value| {
+            let note = one["changed"].as_str().map(str::to_owned);
+            let (weight, draining) = (one["weight"].as_u64().unwrap(), one["draining"].as_bool().unwrap());
+            (one["name"].as_str().unwrap().to_owned(), weight, draining, note)
+        };
+        status["services"][0]["backends"].as_array().unwrap().iter().map(backend).collect()
+    }
+
+    fn signal(&self, signal: &str) {
+        let id = self.child.as_ref().unwrap().id().to_string();
+        assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
+    }
+
+    fn stop(&mut self) {
+        self.signal("-TERM");
+        assert_eq!(self.child.take().unwrap().wait().unwrap().code(), Some(0));
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.path("log")).unwrap()
+    }
+
+    /// Waits until something is so.
+    fn until(&self, what: &str, is_so: impl Fn(&Self) -> bool) {
+        for _step in 0..1000 {
+            if is_so(self) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        panic!("no {what} within 20 s\n{}", self.log());
+    }
+}
+
+impl Drop for Rig {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            drop(child.kill());
+            drop(child.wait());
+        }
+    }
+}
+
+/// A backend as it should be.
+fn is(name: &str, weight: u64, draining: bool, note: Option<&str>) -> (String, u64, bool, Option<String>) {
+    (name.to_owned(), weight, draining, note.map(str::to_owned))
+}
+
+#[test]
+fn backends_are_changed_and_a_restart_keeps_it_and_a_reload_ends_it() {
+    let mut rig = Rig::new(&service(FRONTENDS[0], 1));
+    assert_eq!(rig.done(&["backend", "weight", "l5sid", "b0", "3"]), "b0 has weight 3\n");
+    rig.done(&["backend", "drain", FRONTENDS[0], "b0", "--force"]);
+    rig.done(&["backend", "add", "l5sid", "new", BACKENDS[1], "2"]);
+    let changed = [
+        is("b0", 3, true, Some("weight 1 in the file, drained at run time")),
+        is("new", 2, false, Some("added at run time")),
+    ];
+    assert_eq!(rig.backends(), changed);
+    let table = rig.ask(&["status"]).1;
+    assert!(table.contains("weight 1 in the file, drained at run time"), "{table}");
+    rig.stop();
+    rig.start();
+    assert_eq!(rig.backends(), changed, "after a restart");
+    rig.done(&["backend", "remove", "l5sid", "b0", "--force"]);
+    assert_eq!(rig.status()["services"][0]["removed"], serde_json::json!(["b0"]));
+    assert_eq!(rig.done(&["reload"]), "0 services new, 0 gone, 1 changed, 0 as before\n");
+    assert_eq!(rig.backends(), [is("b0", 1, false, None)]);
+    rig.stop();
+    rig.start();
+    assert_eq!(rig.backends(), [is("b0", 1, false, None)], "after a restart");
+}
+
+#[test]
+fn an_edited_list_in_the_file_counts_more_than_what_was_changed_before() {
+    let mut rig = Rig::new(&service(FRONTENDS[0], 1));
+    rig.done(&["backend", "weight", "l5sid", "b0", "3"]);
+    rig.stop();
+    rig.write(&service(FRONTENDS[0], 2));
+    rig.start();
+    assert_eq!(rig.backends(), [is("b0", 1, false, None), is("b1", 1, false, None)]);
+}
+
+#[test]
+fn what_makes_no_sense_is_refused_and_changes_nothing() {
+    let rig = Rig::new(&service(FRONTENDS[0], 2));
+    let before = rig.backends();
+    let words: [(&[&str], i32, &str); 8] = [
+        (&["weight", "l5sid", "b0", "0"], 2, "0 is no weight"),
+        (&["weight", "l5sid", "b0", "-5"], 2, "-5 is no weight"),
+        (&["weight", "l5sid", "b0", "1000000"], 2, "1000000 is no weight"),
+        (&["weight", "l5sid", "b7", "2"], 2, "no backend \"b7\""),
+        (&["weight", "xxxxd", "b0", "2"], 2, "no service of this publisher"),
+        (&["drain", "l5sid", "b0"], 3, "no other backend is up"),
+        (&["remove", "l5sid", "b0"], 3, "no other backend is up"),
+        (&["add", "l5sid", "b2", FRONTENDS[0]], 2, "is a frontend"),
+    ];
+    for (words, wanted, why) in words {
+        let (code, stdout, stderr) = rig.ask(&[&["backend"], words].concat());
+        assert_eq!((code, stdout.as_str()), (wanted, ""), "{words:?}: {stderr}");
+        assert!(stderr.contains(why) && stderr.contains("\ntry: "), "{words:?}: {stderr}");
+    }
+    assert_eq!(rig.backends(), before);
+}
+
+#[test]
+fn a_bad_reload_leaves_the_old_running_and_says_why() {
+    let rig = Rig::new(&service(FRONTENDS[0], 2));
+    let before = rig.backends();
+    let good = rig.text(&service(FRONTENDS[0], 2));
+    for (text, why) in [
+        (good.replace("b1", "b0"), "another backend of this service has this name"),
+        (good.replace("/tor\"", "/other-tor\""), "a reload cannot change tor.control"),
+        (good.replace("/state\"", "/other-state\""), "a reload cannot change state_dir"),
+    ] {
+        std::fs::write(rig.path("p.toml"), &text).unwrap();
+        let (code, stdout, stderr) = rig.ask(&["reload"]);
+        assert_eq!((code, stdout.as_str()), (2, ""), "{stderr}");
+        assert!(stderr.contains(why) && stderr.contains("\ntry: "), "{stderr}");
+    }
+    // A signal tells nobody but the log.
+    std::fs::write(rig.path("p.toml"), "nonsense = 1\n").unwrap();
+    rig.signal("-HUP");
+    rig.until("log line", |rig| rig.log().contains("error control command=reload error="));
+    std::fs::write(rig.path("p.toml"), good).unwrap();
+    assert_eq!(rig.backends(), before);
+}
+
+#[test]
+fn sighup_starts_new_services_and_ends_old_ones() {
+    let rig = Rig::new(&service(FRONTENDS[0], 1));
+    let addresses = |rig: &Rig| -> Vec<String> {
+        let status = rig.status();
+        let services = status["services"].as_array().unwrap().iter();
+        services.map(|service| service["address"].as_str().unwrap().to_owned()).collect()
+    };
+    let (first, second) = (format!("{}.onion", FRONTENDS[0]), format!("{}.onion", FRONTENDS[1]));
+    rig.write(&format!("{}{}", service(FRONTENDS[0], 1), service(FRONTENDS[1], 2)));
+    rig.signal("-HUP");
+    rig.until("second service", |rig| addresses(rig) == [first.clone(), second.clone()]);
+    rig.write(&service(FRONTENDS[1], 2));
+    assert_eq!(rig.done(&["reload"]), "0 services new, 1 gone, 0 changed, 1 as before\n");
+    assert_eq!(addresses(&rig), [second]);
+}
+
+#[test]
+fn without_a_control_socket_nothing_is_asked() {
+    let rig = Rig::new(&service(FRONTENDS[0], 1));
+    let text = rig.text(&service(FRONTENDS[0], 1));
+    let text: Vec<_> = text.lines().filter(|line| !line.starts_with("control_socket")).collect();
+    std::fs::write(rig.path("p.toml"), text.join("\n")).unwrap();
+    let (code, _stdout, stderr) = rig.ask(&["reload"]);
+    assert_eq!(code, 2);
+    assert!(stderr.contains("no control_socket"), "{stderr}");
+}
