@@ -85,7 +85,7 @@ fn piped(kit: &Kit, arguments: &[&str], shares: &[&str]) -> Ran {
     let lines: String = shares.iter().map(|share| format!("{share}\n")).collect();
     // It may have refused before it read.
     let _refused = child.stdin.take().unwrap().write_all(lines.as_bytes());
-    Ran::of(child.wait_with_output().unwrap())
+    Ran::of(crate::kit::ended(child))
 }
 
 /// Serves, and checks a certificate against the address alone.

@@ -163,7 +163,7 @@ impl Kit {
 
     /// Runs a command of the signer to its end.
     pub(crate) fn run(&self, arguments: &[&str]) -> Ran {
-        Ran::of(self.command(arguments).output().unwrap())
+        Ran::of(output(self.command(arguments)))
     }
 
     /// `token init`; the serial goes into the configuration.
@@ -218,6 +218,43 @@ impl Kit {
 fn write_secret(path: &Path, content: &str) {
     std::fs::write(path, content).unwrap();
     std::fs::set_permissions(path, PermissionsExt::from_mode(0o600)).unwrap();
+}
+
+/// How long a command of the signer may take.
+const COMMAND_LIMIT: Duration = Duration::from_secs(120);
+
+/// Runs a command without input to its end; one that does not end is killed, and fails the test.
+#[track_caller]
+pub(crate) fn output(mut command: Command) -> Output {
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    ended(command.spawn().unwrap())
+}
+
+/// What a child says until its end; one that does not end is killed, and fails the test.
+#[track_caller]
+pub(crate) fn ended(child: Child) -> Output {
+    let pid = rustix::process::Pid::from_child(&child);
+    let (tell, told) = std::sync::mpsc::channel();
+    let thread = std::thread::spawn(move || tell.send(child.wait_with_output().unwrap()).unwrap());
+    let ended = told.recv_timeout(COMMAND_LIMIT);
+    if ended.is_err() {
+        rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    }
+    thread.join().unwrap();
+    ended.unwrap()
+}
+
+/// Waits for the end of a child, not for ever.
+#[track_caller]
+pub(crate) fn wait(child: &mut Child) -> std::process::ExitStatus {
+    let deadline = Instant::now() + COMMAND_LIMIT;
+    loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            return status;
+        }
+        assert!(Instant::now() < deadline, "process {} does not end", child.id());
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }
 
 /// The first word of an answer.
@@ -289,7 +326,7 @@ impl Serving {
         let children = self.children();
         let pid = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(pid, signal).unwrap();
-        let code = self.child.wait().unwrap().code();
+        let code = wait(&mut self.child).code();
         children.into_iter().for_each(wait_gone);
         code
     }

@@ -17,6 +17,7 @@ mod drill;
 #[allow(dead_code, reason = "the benchmark uses some of it that no test uses")]
 mod kit;
 mod ladder;
+mod notify;
 mod person;
 mod processes;
 mod program;

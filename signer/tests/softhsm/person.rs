@@ -85,7 +85,7 @@ impl Person {
 
     /// Waits for the end of the command.
     pub(crate) fn leaves(mut self) -> (Ran, String) {
-        let ran = Ran::of(self.child.wait_with_output().unwrap());
+        let ran = Ran::of(crate::kit::ended(self.child));
         while let Ok(octets) = self.shown.recv_timeout(Duration::from_millis(200)) {
             self.seen.push_str(&String::from_utf8_lossy(&octets));
         }

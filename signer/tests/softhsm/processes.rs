@@ -1,6 +1,6 @@
 //! Keeper, gate and vault as processes: each one killed or stopped in turn, and what becomes of the others and the clients.
 
-use crate::kit::{Kit, PIN, Serving, in_child, slot, wait_gone};
+use crate::kit::{Kit, PIN, Serving, in_child, slot, wait, wait_gone};
 use onionkeep_common::OnionAddress;
 use onionkeep_common::wire::{AwayReason, Reply};
 use rustix::process::Signal;
@@ -71,7 +71,7 @@ fn gate_killed(kit: Kit) {
     let (mut serving, _onion) = served(&kit);
     let vault = serving.role("vault");
     serving.strike("gate", Signal::KILL);
-    let status = serving.child.wait().unwrap();
+    let status = wait(&mut serving.child);
     assert_eq!(status.code(), Some(1), "{}", kit.log());
     wait_gone(vault);
 }
