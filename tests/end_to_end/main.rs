@@ -12,6 +12,7 @@
 )]
 
 mod backend;
+mod choosy;
 mod clients;
 mod day;
 mod distinct;
@@ -51,6 +52,7 @@ fn main() -> ExitCode {
         day.story("tor_restart", tor_restart::tell),
         day.story("import", import::tell),
         day.story("clients", clients::tell),
+        day.story("choosy", choosy::tell),
         day.story("takeover", takeover::tell),
         crowd.story("distinct", distinct::tell),
     ];
