@@ -1,6 +1,7 @@
 //! The command line; the only place that names its words.
 
 use crate::audit_key::AuditKey;
+use crate::ceremony::policy::{HORIZON, HORIZON_MAX};
 use crate::ledger::Head;
 use crate::pin::PinSource;
 use clap::{Parser, Subcommand};
@@ -65,12 +66,40 @@ pub enum Command {
     /// Example: `onionkeep-signer --config signer.toml deny --onion ADDRESS`
     Deny {
         /// The descriptor-signing public key, in hex.
-        #[arg(long = "key", value_name = "HEX", conflicts_with = "onion", required_unless_present = "onion")]
+        #[arg(long = "key", value_name = "HEX", required_unless_present_any = ["onion", "request"])]
         public: Option<String>,
         /// The onion address.
-        #[arg(long, value_name = "ADDRESS")]
+        #[arg(long, value_name = "ADDRESS", conflicts_with = "public")]
         onion: Option<OnionAddress>,
+        /// The name of a request, as `request show` prints it.
+        #[arg(long, value_name = "HEX", conflicts_with_all = ["public", "onion"])]
+        request: Option<String>,
     },
+    /// Look at a publisher's request, or learn whose requests count. Needs no token.
+    #[command(subcommand)]
+    Request(RequestCommand),
+    /// Sign the certificates that a request asks for: all of them or none.
+    ///
+    /// Example: `onionkeep-signer --config signer.toml issue front.request -o front.bundle --emergency spare.bundle`
+    Issue {
+        /// The request.
+        file: PathBuf,
+        /// The bundle.
+        #[arg(short, long, value_name = "FILE")]
+        out: PathBuf,
+        /// The bundle for the standby keys; keep it sealed.
+        #[arg(long, value_name = "FILE")]
+        emergency: Option<PathBuf>,
+        /// How the request is looked at.
+        #[command(flatten)]
+        look: Look,
+        /// What was confirmed already.
+        #[command(flatten)]
+        said: Said,
+    },
+    /// Check a bundle.
+    #[command(subcommand)]
+    Bundle(BundleCommand),
     /// Check, show or hand over the ledger.
     #[command(subcommand)]
     Audit(AuditCommand),
@@ -105,6 +134,88 @@ pub enum Command {
     ///
     /// Example: `onionkeep-signer --config signer.toml check-config`
     CheckConfig,
+}
+
+/// How a request is looked at.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub struct Look {
+    /// This is the onion's first request since its publisher was enrolled.
+    #[arg(long)]
+    pub first: bool,
+    /// How many periods ahead may be asked for.
+    #[arg(long, value_name = "PERIODS", default_value_t = HORIZON, value_parser = clap::value_parser!(u64).range(1..=HORIZON_MAX))]
+    pub horizon: u64,
+    /// Practise on a throw-away token: every line says so, and no publisher takes what is made.
+    #[arg(long)]
+    pub rehearse: bool,
+}
+
+/// What was confirmed already; what is missing is asked on the terminal.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Said {
+    /// The ten words that the publisher's side read aloud.
+    #[arg(long, value_name = "WORDS")]
+    pub heard: Option<String>,
+    /// Date and hour on a watch, in UTC, as in "2026-11-22 16".
+    #[arg(long, value_name = "HOUR")]
+    pub watch: Option<String>,
+}
+
+/// Commands about requests.
+#[derive(Debug, Subcommand)]
+pub enum RequestCommand {
+    /// Show what a request asks for and what each rule says. Exit code 3 names the first rule that it breaks.
+    ///
+    /// Example: `onionkeep-signer --config signer.toml request show front.request`
+    Show {
+        /// The request.
+        file: PathBuf,
+        /// How it is looked at.
+        #[command(flatten)]
+        look: Look,
+    },
+    /// From now on take this onion's requests from the publisher with this key, and from no other.
+    ///
+    /// Example: `onionkeep-signer --config signer.toml request enrol --onion ADDRESS --key HEX`
+    Enrol {
+        /// The onion.
+        #[arg(long, value_name = "ADDRESS")]
+        onion: OnionAddress,
+        /// The public key that `onionkeep-publisher request key` printed.
+        #[arg(long = "key", value_name = "HEX")]
+        public: String,
+        /// The ten words of the key that the publisher's side read aloud; asked on the terminal if they are not given.
+        #[arg(long, value_name = "WORDS")]
+        heard: Option<String>,
+        /// Practise: every line says so.
+        #[arg(long)]
+        rehearse: bool,
+    },
+}
+
+/// Commands about bundles.
+#[derive(Debug, Subcommand)]
+pub enum BundleCommand {
+    /// Check every certificate and the signature. Needs no secret, no token, no network and no configuration. Exit code 4 if
+    /// anything is wrong.
+    ///
+    /// Example: `onionkeep-signer bundle verify front.bundle --onion ADDRESS --request front.request --auditor ed25519:HEX`
+    Verify {
+        /// The bundle.
+        file: PathBuf,
+        /// Whose it must be.
+        #[arg(long, value_name = "ADDRESS")]
+        onion: OnionAddress,
+        /// The request that it must answer.
+        #[arg(long, value_name = "FILE")]
+        request: Option<PathBuf>,
+        /// The public audit key that `init` printed.
+        #[arg(long, value_name = "KEY")]
+        auditor: Option<AuditKey>,
+        /// It is of a rehearsal.
+        #[arg(long)]
+        rehearse: bool,
+    },
 }
 
 /// Commands about the token.
@@ -280,6 +391,9 @@ mod tests {
             vec!["onionkeep-signer", "serve", "1234"],
             vec!["onionkeep-signer", "key"],
             vec!["onionkeep-signer", "deny"],
+            vec!["onionkeep-signer", "deny", "--key", "00", "--request", "00"],
+            vec!["onionkeep-signer", "issue", "a", "-o", "b", "--horizon", "91"],
+            vec!["onionkeep-signer", "issue", "a"],
             vec!["onionkeep-signer", "serve", "--new-journal"],
             vec!["onionkeep-signer", "token", "init", "--erase"],
             vec!["onionkeep-signer", "pin", "change", "--new", "1234"],
@@ -313,6 +427,13 @@ mod tests {
             "init",
             "init --new-audit-key",
             "deny --key 00",
+            "deny --request 00",
+            "request show a",
+            "request show a --first --horizon 90 --rehearse",
+            "request enrol --onion aoqqpp7tzyil4hlq3umoos6atft6jvrqtosq2xy53sdgiesvgg4bqead.onion --key 00",
+            "issue a -o b",
+            "issue a -o b --emergency c --first --rehearse --heard x --watch y",
+            "bundle verify a --onion aoqqpp7tzyil4hlq3umoos6atft6jvrqtosq2xy53sdgiesvgg4bqead.onion --request b",
             "audit verify",
             "audit verify --json a b",
             "audit show --last 3",

@@ -19,6 +19,7 @@ use std::process::ExitCode;
 mod audit;
 mod backup;
 mod books;
+mod ceremony;
 mod copy;
 mod doctor;
 mod pin;
@@ -45,7 +46,15 @@ pub fn run(cli: &Cli) -> Result<ExitCode, Failure> {
         Command::Doctor { login, json } => doctor::doctor(&cli.config, *login, *json),
         Command::Pin(PinCommand::Change { new }) => pin::change(&cli.config, new),
         Command::Init { new_audit_key } => books::init(&cli.config, *new_audit_key),
-        Command::Deny { public, onion } => books::deny(&cli.config, public.as_deref(), *onion),
+        Command::Deny { public, onion, request } => {
+            books::deny(&cli.config, public.as_deref(), *onion, request.as_deref())
+        }
+        Command::Request(command) => ceremony::request(&cli.config, command),
+        Command::Issue { file, out, emergency, look, said } => {
+            let places = ceremony::Places { request: file, main: out, emergency: emergency.as_deref() };
+            ceremony::issue(&cli.config, &places, look, said)
+        }
+        Command::Bundle(command) => ceremony::verify(command),
         Command::Audit(AuditCommand::Verify { files, trusted, expect_head, json }) => {
             audit::verify(&cli.config, files, trusted, *expect_head, *json)
         }

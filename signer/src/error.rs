@@ -92,6 +92,13 @@ impl Failure {
         self.kind
     }
 
+    /// The same with what was not done for it.
+    #[must_use]
+    pub fn because(mut self, not_done: &str) -> Self {
+        self.text = format!("{}: {not_done}", self.text);
+        self
+    }
+
     /// The exit code.
     #[must_use]
     pub fn exit_code(&self) -> ExitCode {

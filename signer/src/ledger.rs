@@ -13,6 +13,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+pub mod ceremonies;
 pub mod chain;
 pub mod custody;
 pub mod error;
@@ -25,7 +26,7 @@ pub mod verify;
 
 pub use custody::{BackupMade, Custody, Serial};
 pub use error::LedgerError;
-pub use event::{Denied, Event, Slot};
+pub use event::{Denied, Event, Requested, Slot};
 pub use line::{Head, Line};
 pub use memory::{Keep, Memory};
 
@@ -133,6 +134,19 @@ impl Ledger {
         })
     }
 
+    /// What a ledger says about the last days, without locking it: a signer may be writing it meanwhile.
+    ///
+    /// # Errors
+    /// [`LedgerError`] if it is missing or broken.
+    pub fn peek(state_dir: &Path, keep: Keep) -> Result<Memory, LedgerError> {
+        if !Self::exists(state_dir) {
+            return Err(LedgerError::Missing(state_dir.join(FILE)));
+        }
+        let mut memory = Memory::new(keep);
+        segments::replay(state_dir, keep, &mut Chain::default(), |line| memory.learn(line))?;
+        Ok(memory)
+    }
+
     /// What it says about the last days.
     #[must_use]
     pub const fn memory(&self) -> &Memory {
@@ -169,16 +183,36 @@ impl Ledger {
     /// [`LedgerError::Io`] if the line is not on the disk: then nothing may be answered. The next call tries to mend
     /// the file first, so that the ledger goes on by itself when the disk does.
     pub fn append(&mut self, now: UnixTime, event: Event) -> Result<u64, LedgerError> {
+        self.append_all(now, [event])
+    }
+
+    /// Records events that belong together, all of them or none, and gives the last line's number.
+    ///
+    /// # Errors
+    /// As [`Ledger::append`].
+    pub fn append_all(
+        &mut self,
+        now: UnixTime,
+        events: impl IntoIterator<Item = Event>,
+    ) -> Result<u64, LedgerError> {
         if self.doubtful {
             self.mend()?;
         }
         if self.len > self.segment_max {
             self.rotate(now)?;
         }
-        let line = Line::new(self.head, self.seq.saturating_add(1), now, event);
-        self.write(&line).map_err(failed(&self.dir.join(FILE), "written"))?;
-        self.went_on(&line);
-        Ok(line.seq)
+        let (mut seq, mut head) = (self.seq, self.head);
+        let next = |event| {
+            seq = seq.saturating_add(1);
+            let line = Line::new(head, seq, now, event);
+            head = line.head;
+            line
+        };
+        let lines: Vec<_> = events.into_iter().map(next).collect();
+        let text: String = lines.iter().map(Line::to_text).collect();
+        self.write(&text).map_err(failed(&self.dir.join(FILE), "written"))?;
+        lines.iter().for_each(|line| self.went_on(line));
+        Ok(self.seq)
     }
 
     /// Whether the token's audit key is the one that this ledger names.
@@ -223,9 +257,8 @@ impl Ledger {
         self.memory.learn(line);
     }
 
-    /// Appends a line and waits for the disk; on failure the file is cut back to its last whole line.
-    fn write(&mut self, line: &Line) -> io::Result<()> {
-        let text = line.to_text();
+    /// Appends whole lines and waits for the disk; on failure the file is cut back to the line before them.
+    fn write(&mut self, text: &str) -> io::Result<()> {
         let written = self.file.write_all(text.as_bytes()).and_then(|()| self.file.sync_data());
         if let Err(error) = written {
             // After a failed fsync nobody knows what is on the disk, even if cutting back seems to work.
@@ -233,7 +266,7 @@ impl Ledger {
             self.doubtful = cut.is_err() || error.kind() != io::ErrorKind::StorageFull;
             return Err(error);
         }
-        self.len = self.len.saturating_add(octets(&text));
+        self.len = self.len.saturating_add(octets(text));
         Ok(())
     }
 
@@ -265,10 +298,7 @@ impl Ledger {
         let segment = self.segment.saturating_add(1);
         let first = Event::Rotate { segment, head: self.head, key: self.key };
         let mut lines = vec![Line::new(self.head, self.seq.saturating_add(1), now, first)];
-        let denied = self.memory.denied().map(Event::Deny);
-        let backups = self.memory.backups().map(Event::Backup);
-        let device = self.memory.device_log().map(|(count, head)| Event::DeviceLog { count, head });
-        for event in denied.chain(backups).chain(device) {
+        for event in self.memory.repeated() {
             let Some(before) = lines.last() else { break };
             lines.push(Line::new(before.head, before.seq.saturating_add(1), now, event));
         }

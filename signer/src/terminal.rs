@@ -37,6 +37,15 @@ impl Terminal {
         (&self.0).write_all(text.as_bytes())
     }
 
+    /// Asks for something that everybody may see.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn ask(&self, prompt: &str) -> io::Result<String> {
+        self.say(prompt)?;
+        Ok(self.line()?.as_str().to_owned())
+    }
+
     /// Asks without echo.
     ///
     /// # Errors

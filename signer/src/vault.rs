@@ -10,7 +10,7 @@ use onionkeep_common::{
     DescSigningKey, EncodedCert, ExpirationHours, IdentityKey, OnionAddress, PeriodLength, PeriodNumber,
     TimePeriod,
 };
-use onionkeep_core::{CertTerms, ExpandedKey, Hedge};
+use onionkeep_core::{CertTerms, ExpandedKey, Hedge, Ladder};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io;
@@ -169,6 +169,32 @@ impl<T: Token> Vault<T> {
             let hedge = Hedge::new(random::octets()?);
             let key = self.unseal(onion)?;
             key.certify(terms, &hedge).map_err(|why| VaultError::Core { onion, why })
+        })
+    }
+
+    /// Unseals once, makes all certificates of some ladders, wipes. `each` is told how many there are after each ladder.
+    ///
+    /// # Errors
+    /// [`VaultError`] if the token is away or the seal does not open: then there is no certificate at all.
+    pub fn ladders(
+        &mut self,
+        onion: OnionAddress,
+        ladders: &[Ladder],
+        each: &mut dyn FnMut(usize),
+    ) -> Result<Vec<Vec<EncodedCert>>, VaultError> {
+        scrub::after(|| {
+            let key = self.unseal(onion)?;
+            let mut made = 0_usize;
+            let one = |ladder: &Ladder| {
+                let mut rungs = Vec::new();
+                let hedge = Hedge::new(random::octets()?);
+                key.certify_ladder(ladder, &hedge, |cert| rungs.push(cert))
+                    .map_err(|why| VaultError::Core { onion, why })?;
+                made = made.saturating_add(rungs.len());
+                each(made);
+                Ok(rungs)
+            };
+            ladders.iter().map(one).collect()
         })
     }
 

@@ -10,7 +10,7 @@ use onionkeep_common::{
 use sha2::{Digest, Sha512};
 use zeroize::Zeroizing;
 
-/// Fresh random octets for one certificate, wiped when dropped.
+/// Fresh random octets for one certificate, or for one ladder, whose messages all differ; wiped when dropped.
 ///
 /// They are hashed into the nonce besides the secret prefix, so that neither a weak random source nor a repeated
 /// message alone can repeat a nonce.
@@ -35,6 +35,15 @@ pub struct CertTerms {
     pub expires: ExpirationHours,
 }
 
+/// Certificates for one key in one period, one for each of some hours that follow each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ladder {
+    /// What the first one is to say.
+    pub first: CertTerms,
+    /// How many there are.
+    pub count: u32,
+}
+
 impl ExpandedKey {
     /// Makes the type-08 certificate: builds its 76 octets, signs them under the blinded key, verifies, returns it.
     ///
@@ -44,6 +53,30 @@ impl ExpandedKey {
     /// Spec: rend-spec-v3, A.2; cert-spec, 2.1.
     pub fn certify(&self, terms: &CertTerms, hedge: &Hedge) -> Result<EncodedCert, CoreError> {
         self.issue(terms, &self.factor(terms.period), Some(hedge))
+    }
+
+    /// Makes a ladder, and gives each certificate to `each` after it was verified; the key is blinded once.
+    ///
+    /// # Errors
+    /// As [`ExpandedKey::certify`]; what `each` was given before is good.
+    ///
+    /// Spec: rend-spec-v3, A.2; cert-spec, 2.1.
+    pub fn certify_ladder(
+        &self,
+        ladder: &Ladder,
+        hedge: &Hedge,
+        each: impl FnMut(EncodedCert),
+    ) -> Result<(), CoreError> {
+        let Ladder { first: CertTerms { period, key, expires }, count } = ladder;
+        let expected = self.public().blinded(*period)?;
+        let body = |rung: u32, blinded: &BlindedId| {
+            let expires = expires.0.checked_add(rung).map(ExpirationHours);
+            match expires {
+                Some(expires) if *blinded == expected => Ok(CertBody::desc_signing(key, expires, blinded)),
+                Some(_) | None => Err(CoreError::Fault),
+            }
+        };
+        self.sign_each(&self.factor(*period), Some(hedge), *count, body, each)
     }
 
     /// The certificate exactly as C tor makes it, with a nonce from the message alone: for the vectors.
@@ -74,27 +107,45 @@ impl ExpandedKey {
     }
 
     /// Signs the body that `body` makes for the blinded key, and verifies the signature.
-    ///
-    /// `a' = h * a mod l` lives in this function only. The public half `A' = a' * B` is computed here from `a'`,
-    /// never taken from outside: a signature under a wrong `A'` would give the scalar away.
     fn sign_blinded(
         &self,
         factor: &Scalar,
         hedge: Option<&Hedge>,
-        body: impl FnOnce(&BlindedId) -> Result<CertBody, CoreError>,
+        mut body: impl FnMut(&BlindedId) -> Result<CertBody, CoreError>,
     ) -> Result<EncodedCert, CoreError> {
+        let mut made = None;
+        self.sign_each(factor, hedge, 1, |_only, blinded| body(blinded), |cert| made = Some(cert))?;
+        made.ok_or(CoreError::Fault)
+    }
+
+    /// Signs `count` bodies, of which `body` makes one after the other for the blinded key, and verifies each signature.
+    ///
+    /// `a' = h * a mod l` lives in this function only. The public half `A' = a' * B` is computed here from `a'`,
+    /// never taken from outside: a signature under a wrong `A'` would give the scalar away.
+    fn sign_each(
+        &self,
+        factor: &Scalar,
+        hedge: Option<&Hedge>,
+        count: u32,
+        mut body: impl FnMut(u32, &BlindedId) -> Result<CertBody, CoreError>,
+        mut each: impl FnMut(EncodedCert),
+    ) -> Result<(), CoreError> {
         let scalar = Zeroizing::new(*self.scalar() * factor);
         let blinded = BlindedId::from_bytes(EdwardsPoint::mul_base(&scalar).compress().to_bytes())?;
-        let body = body(&blinded)?;
-        let nonce = nonce(&self.blinded_prefix(), &blinded, hedge, &body);
-        let commitment = EdwardsPoint::mul_base(&nonce).compress();
-        let challenge = hash_to_scalar(&[commitment.as_bytes(), blinded.as_bytes(), body.as_bytes()]);
-        let response = *nonce + *challenge * *scalar;
-        let mut signature = Signature([0; 64]);
-        let octets = commitment.as_bytes().iter().chain(response.as_bytes());
-        signature.0.iter_mut().zip(octets).for_each(|(to, from)| *to = *from);
-        blinded.verify(body.as_bytes(), &signature).map_err(|_bad_signature| CoreError::Fault)?;
-        Ok(body.with_signature(&signature))
+        let prefix = self.blinded_prefix();
+        for number in 0..count {
+            let body = body(number, &blinded)?;
+            let nonce = nonce(&prefix, &blinded, hedge, &body);
+            let commitment = EdwardsPoint::mul_base(&nonce).compress();
+            let challenge = hash_to_scalar(&[commitment.as_bytes(), blinded.as_bytes(), body.as_bytes()]);
+            let response = *nonce + *challenge * *scalar;
+            let mut signature = Signature([0; 64]);
+            let octets = commitment.as_bytes().iter().chain(response.as_bytes());
+            signature.0.iter_mut().zip(octets).for_each(|(to, from)| *to = *from);
+            blinded.verify(body.as_bytes(), &signature).map_err(|_bad_signature| CoreError::Fault)?;
+            each(body.with_signature(&signature));
+        }
+        Ok(())
     }
 }
 

@@ -13,5 +13,5 @@ extern crate std;
 mod certify;
 mod key;
 
-pub use certify::{CertTerms, Hedge};
+pub use certify::{CertTerms, Hedge, Ladder};
 pub use key::{CoreError, EXPANDED_LEN, ExpandedKey};

@@ -8,6 +8,7 @@ use crate::ledger::{Denied, Event, Keep, Ledger};
 use crate::log::{Level, line};
 use crate::token::pkcs11::Access;
 use data_encoding::HEXLOWER_PERMISSIVE;
+use onionkeep_common::paper::{self, RequestId};
 use onionkeep_common::{DescSigningKey, OnionAddress};
 use std::path::Path;
 use std::process::ExitCode;
@@ -66,14 +67,18 @@ pub(super) fn open(config: &Config) -> Result<Ledger, Failure> {
 }
 
 /// `deny`: from the next start on, no certificate for this key, or for anything of this onion.
-pub(super) fn deny(path: &Path, key: Option<&str>, onion: Option<OnionAddress>) -> Result<ExitCode, Failure> {
+pub(super) fn deny(
+    path: &Path,
+    key: Option<&str>,
+    onion: Option<OnionAddress>,
+    request: Option<&str>,
+) -> Result<ExitCode, Failure> {
     let config = Config::load(path, Depth::Text)?;
-    let denied = match (key, onion) {
-        (Some(key), None) => Denied::Key(desc_key(key)?),
-        (None, Some(onion)) => Denied::Onion(onion),
-        (Some(_), Some(_)) | (None, None) => {
-            return Err(Failure::new(Kind::Usage, "wanted is either --key or --onion", ""));
-        }
+    let denied = match (key, onion, request) {
+        (Some(key), None, None) => Denied::Key(desc_key(key)?),
+        (None, Some(onion), None) => Denied::Onion(onion),
+        (None, None, Some(request)) => Denied::Request(request_id(request)?),
+        _ => return Err(Failure::new(Kind::Usage, "wanted is one of --key, --onion and --request", "")),
     };
     let mut ledger = open(&config)?;
     if ledger.memory().is_denied(&denied) {
@@ -83,6 +88,13 @@ pub(super) fn deny(path: &Path, key: Option<&str>, onion: Option<OnionAddress>) 
     let seq = ledger.append(SystemClock.now(), Event::Deny(denied))?;
     answer(&format!("denied for ever, by line {seq} of the ledger\n"))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The name of a request from its hex.
+fn request_id(hex: &str) -> Result<RequestId, Failure> {
+    let wrong =
+        || Failure::new(Kind::Usage, "--request: wanted are the 32 hex digits that request show prints", "");
+    paper::lines::hex(hex).map(RequestId).ok_or_else(wrong)
 }
 
 /// A key from its hex.

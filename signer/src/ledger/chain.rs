@@ -172,6 +172,10 @@ impl Chain {
             | Event::Asked { .. }
             | Event::Issued { .. }
             | Event::Refused { .. }
+            | Event::Enrol { .. }
+            | Event::Request(_)
+            | Event::Key { .. }
+            | Event::Bundle { .. }
             | Event::Deny(_)
             | Event::Backup(_)
             | Event::Custody(_)
@@ -209,6 +213,10 @@ impl Chain {
             | Event::Asked { .. }
             | Event::Issued { .. }
             | Event::Refused { .. }
+            | Event::Enrol { .. }
+            | Event::Request(_)
+            | Event::Key { .. }
+            | Event::Bundle { .. }
             | Event::Deny(_)
             | Event::Backup(_)
             | Event::Custody(_)

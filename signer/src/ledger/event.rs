@@ -4,6 +4,7 @@ use super::custody::{BackupMade, Custody};
 use super::line::Head;
 use crate::audit_key::{AuditKey, AuditSignature};
 use data_encoding::HEXLOWER;
+use onionkeep_common::paper::{FileDigest, Kind, Purpose, RequestId, RequestKey, lines};
 use onionkeep_common::wire::Rule;
 use onionkeep_common::{
     DescSigningKey, EncodedCert, ExpirationHours, OnionAddress, PeriodLength, PeriodNumber, TimePeriod,
@@ -31,9 +32,30 @@ pub enum Denied {
     Key(DescSigningKey),
     /// All of an onion.
     Onion(OnionAddress),
+    /// A request of a ceremony.
+    Request(RequestId),
 }
 
-/// What a line says. The ceremony will add its own.
+/// A ceremony's request, in short.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Requested {
+    /// The frontend.
+    pub onion: OnionAddress,
+    /// Its name.
+    pub id: RequestId,
+    /// Of the whole file.
+    pub digest: FileDigest,
+    /// Its number.
+    pub sequence: u32,
+    /// Its first period.
+    pub first: PeriodNumber,
+    /// How many periods.
+    pub count: u32,
+    /// Whether it counts.
+    pub purpose: Purpose,
+}
+
+/// What a line says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
@@ -86,6 +108,35 @@ pub enum Event {
         /// How many.
         count: u64,
     },
+    /// From now on an onion's requests of a ceremony are by this key, and their chain starts anew.
+    Enrol {
+        /// The frontend.
+        onion: OnionAddress,
+        /// The key.
+        key: RequestKey,
+    },
+    /// A ceremony's request passed all rules; a line for each of its keys follows, and the token is asked after all of them.
+    Request(Requested),
+    /// A key of the request before.
+    Key {
+        /// The frontend.
+        onion: OnionAddress,
+        /// The period.
+        period: TimePeriod,
+        /// The certified key.
+        key: DescSigningKey,
+        /// Which of the two bundles certifies it.
+        kind: Kind,
+    },
+    /// The bundles that answer a request; they leave after this line is on the disk.
+    Bundle {
+        /// The request's file.
+        request: FileDigest,
+        /// The bundle's file.
+        main: FileDigest,
+        /// The emergency bundle's file.
+        emergency: Option<FileDigest>,
+    },
     /// Something is not served any more; a further file repeats all of these.
     Deny(Denied),
     /// A backup was handed out; it makes earlier ones of the same onion dead. A further file repeats the latest.
@@ -128,6 +179,10 @@ impl Event {
             Self::Asked { .. } => "asked",
             Self::Issued { .. } => "issued",
             Self::Refused { .. } => "refused",
+            Self::Enrol { .. } => "enrol",
+            Self::Request(_) => "request",
+            Self::Key { .. } => "key",
+            Self::Bundle { .. } => "bundle",
             Self::Deny(_) => "deny",
             Self::Backup(_) => "backup",
             Self::Custody(_) => "custody",
@@ -149,6 +204,19 @@ impl Event {
             "asked" => Self::Asked { slot: words.slot()?, uid: words.number()? },
             "issued" => Self::Issued { asked: words.number()?, cert: words.cert()? },
             "refused" => Self::Refused { uid: words.number()?, rule: words.rule()?, count: words.number()? },
+            "enrol" => Self::Enrol { onion: words.onion()?, key: RequestKey(words.hex()?) },
+            "request" => Self::Request(words.requested()?),
+            "key" => Self::Key {
+                onion: words.onion()?,
+                period: words.period()?,
+                key: words.desc_key()?,
+                kind: words.next()?.parse().map_err(|_word| "the kind is main or emergency")?,
+            },
+            "bundle" => Self::Bundle {
+                request: FileDigest(words.hex()?),
+                main: FileDigest(words.hex()?),
+                emergency: words.digest_or_none()?,
+            },
             "deny" => Self::Deny(words.denied()?),
             "backup" => Self::Backup(BackupMade::parse(&mut words)?),
             "custody" => Self::Custody(Custody::parse(&mut words)?),
@@ -174,6 +242,15 @@ impl fmt::Display for Event {
             Self::Asked { slot, uid } => write!(f, "{slot} {uid}"),
             Self::Issued { asked, cert } => write!(f, "{asked} {}", HEXLOWER.encode(&cert.0)),
             Self::Refused { uid, rule, count } => write!(f, "{uid} {rule} {count}"),
+            Self::Enrol { onion, key } => write!(f, "{} {}", onion.bare(), HEXLOWER.encode(&key.0)),
+            Self::Request(requested) => write!(f, "{requested}"),
+            Self::Key { onion, period, key, kind } => {
+                let (length, key) = (period.length.minutes(), HEXLOWER.encode(key.as_bytes()));
+                write!(f, "{} {} {length} {key} {kind}", onion.bare(), period.number)
+            }
+            Self::Bundle { request, main, emergency: Some(other) } => write!(f, "{request} {main} {other}"),
+            Self::Bundle { request, main, emergency: None } => write!(f, "{request} {main} none"),
+            Self::Deny(Denied::Request(id)) => write!(f, "request {id}"),
             Self::Deny(Denied::Key(key)) => write!(f, "key {}", HEXLOWER.encode(key.as_bytes())),
             Self::Deny(Denied::Onion(onion)) => write!(f, "onion {}", onion.bare()),
             Self::Backup(made) => write!(f, "{made}"),
@@ -189,6 +266,17 @@ impl fmt::Display for Slot {
         let Self { onion, period, key, expires } = self;
         let key = HEXLOWER.encode(key.as_bytes());
         write!(f, "{} {} {} {key} {}", onion.bare(), period.number, period.length.minutes(), expires.0)
+    }
+}
+
+impl fmt::Display for Requested {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { onion, id, digest, sequence, first, count, purpose } = self;
+        let purpose = match purpose {
+            Purpose::Real => "real",
+            Purpose::Rehearsal => "rehearsal",
+        };
+        write!(f, "{} {id} {digest} {sequence} {first} {count} {purpose}", onion.bare())
     }
 }
 
@@ -231,13 +319,44 @@ impl<'t> Words<'t> {
         DescSigningKey::from_bytes(octets).map_err(|_point| "the key is no ed25519 key")
     }
 
-    /// A slot.
-    fn slot(&mut self) -> Result<Slot, &'static str> {
-        let onion = self.onion()?;
+    /// A period: number and length.
+    fn period(&mut self) -> Result<TimePeriod, &'static str> {
         let number = PeriodNumber(self.number()?);
         let length = PeriodLength::new(self.number()?).ok_or("the period length is out of range")?;
+        Ok(TimePeriod { number, length })
+    }
+
+    /// A slot.
+    fn slot(&mut self) -> Result<Slot, &'static str> {
+        let (onion, period) = (self.onion()?, self.period()?);
         let (key, expires) = (self.desc_key()?, ExpirationHours(self.number()?));
-        Ok(Slot { onion, period: TimePeriod { number, length }, key, expires })
+        Ok(Slot { onion, period, key, expires })
+    }
+
+    /// Octets in hex.
+    fn hex<const N: usize>(&mut self) -> Result<[u8; N], &'static str> {
+        lines::hex(self.next()?).ok_or("a digest, name or key in it is not hex of the right length")
+    }
+
+    /// A digest, or the word for none.
+    fn digest_or_none(&mut self) -> Result<Option<FileDigest>, &'static str> {
+        match self.next()? {
+            "none" => Ok(None),
+            hex => lines::hex(hex).map(|digest| Some(FileDigest(digest))).ok_or("a digest in it is not hex"),
+        }
+    }
+
+    /// A ceremony's request.
+    fn requested(&mut self) -> Result<Requested, &'static str> {
+        let (onion, id, digest) = (self.onion()?, RequestId(self.hex()?), FileDigest(self.hex()?));
+        let (sequence, first) = (self.number()?, PeriodNumber(self.number()?));
+        let count = self.number()?;
+        let purpose = match self.next()? {
+            "real" => Purpose::Real,
+            "rehearsal" => Purpose::Rehearsal,
+            _ => return Err("a request is real or a rehearsal"),
+        };
+        Ok(Requested { onion, id, digest, sequence, first, count, purpose })
     }
 
     /// A certificate.
@@ -258,7 +377,8 @@ impl<'t> Words<'t> {
         match self.next()? {
             "key" => Ok(Denied::Key(self.desc_key()?)),
             "onion" => Ok(Denied::Onion(self.onion()?)),
-            _ => Err("only a key or an onion can be denied"),
+            "request" => Ok(Denied::Request(RequestId(self.hex()?))),
+            _ => Err("only a key, an onion or a request can be denied"),
         }
     }
 }

@@ -91,6 +91,10 @@ impl Line {
             | Event::Asked { .. }
             | Event::Issued { .. }
             | Event::Refused { .. }
+            | Event::Enrol { .. }
+            | Event::Request(_)
+            | Event::Key { .. }
+            | Event::Bundle { .. }
             | Event::Deny(_)
             | Event::Backup(_)
             | Event::Custody(_)

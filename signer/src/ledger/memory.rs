@@ -3,6 +3,7 @@
 //! Bounded: whatever is older than [`Keep`] is forgotten, and the rate budget bounds what can come in within it. Denials
 //! are kept for ever.
 
+use super::ceremonies::Ceremonies;
 use super::custody::BackupMade;
 use super::event::{Denied, Event, Slot};
 use super::line::{Head, Line};
@@ -89,6 +90,10 @@ pub struct Memory {
     backups: BTreeMap<OnionAddress, BackupMade>,
     /// How far the token's own log is on record.
     device_log: Option<(u64, Head)>,
+    /// When the newest line was written.
+    written: UnixTime,
+    /// What ceremonies did.
+    ceremonies: Ceremonies,
 }
 
 impl Memory {
@@ -107,11 +112,15 @@ impl Memory {
             denied: BTreeSet::new(),
             backups: BTreeMap::new(),
             device_log: None,
+            written: UnixTime(0),
+            ceremonies: Ceremonies::new(),
         }
     }
 
     /// Takes in a line that is on the disk.
     pub fn learn(&mut self, line: &Line) {
+        self.written = self.written.max(line.time);
+        self.ceremonies.learn(line);
         match &line.event {
             Event::Asked { slot, uid: _ } => self.learn_asked(line.seq, line.time, slot),
             Event::Issued { asked, cert } => {
@@ -132,6 +141,10 @@ impl Memory {
             | Event::Start { .. }
             | Event::Refused { .. }
             | Event::Custody(_)
+            | Event::Enrol { .. }
+            | Event::Request(_)
+            | Event::Key { .. }
+            | Event::Bundle { .. }
             | Event::Checkpoint { .. } => {}
         }
     }
@@ -186,6 +199,27 @@ impl Memory {
     #[must_use]
     pub const fn latest(&self) -> UnixTime {
         self.latest
+    }
+
+    /// When the newest line was written.
+    #[must_use]
+    pub const fn written(&self) -> UnixTime {
+        self.written
+    }
+
+    /// What ceremonies did.
+    #[must_use]
+    pub const fn ceremonies(&self) -> &Ceremonies {
+        &self.ceremonies
+    }
+
+    /// What the next file of the ledger repeats, because it holds for ever.
+    #[must_use]
+    pub fn repeated(&self) -> Vec<Event> {
+        let denied = self.denied.iter().map(|denied| Event::Deny(*denied));
+        let backups = self.backups().map(Event::Backup);
+        let device = self.device_log().map(|(count, head)| Event::DeviceLog { count, head });
+        denied.chain(backups).chain(device).chain(self.ceremonies.repeated(self.written)).collect()
     }
 
     /// Where a key is used, if it is known.

@@ -164,6 +164,10 @@ fn note(
         | Event::Rekey { .. }
         | Event::Start { .. }
         | Event::Refused { .. }
+        | Event::Enrol { .. }
+        | Event::Request(_)
+        | Event::Key { .. }
+        | Event::Bundle { .. }
         | Event::Deny(_)
         | Event::Backup(_)
         | Event::Custody(_)

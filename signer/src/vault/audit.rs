@@ -5,6 +5,7 @@ use crate::audit_key::AuditKey;
 use crate::ledger::Head;
 use crate::ledger::event::checkpoint_text;
 use crate::token::{AuditSignature, Token, TokenError};
+use onionkeep_common::paper::Bundle;
 
 /// Signed once to see that the public half belongs to the private one. Starts like no checkpoint.
 const PROBE: &[u8] = b"onionkeep audit key probe v1\n";
@@ -38,6 +39,14 @@ impl<T: Token> Vault<T> {
     /// [`VaultError::Token`] if the token is away or has no audit key.
     pub fn sign_head(&mut self, seq: u64, head: [u8; 32]) -> Result<AuditSignature, VaultError> {
         Ok(self.token.sign_audit(checkpoint_text(seq, Head(head)).as_bytes())?)
+    }
+
+    /// Signs a bundle; the text, which starts like no checkpoint, is built here.
+    ///
+    /// # Errors
+    /// [`VaultError::Token`] if the token is away or has no audit key.
+    pub fn sign_bundle(&mut self, bundle: &Bundle) -> Result<AuditSignature, VaultError> {
+        Ok(self.token.sign_audit(bundle.text().as_bytes())?)
     }
 }
 

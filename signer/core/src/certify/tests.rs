@@ -210,3 +210,21 @@ proptest::proptest! {
         proptest::prop_assert!(UncheckedCert::parse(CertType::DescSigning, &cert.0).unwrap().check_signature().is_ok());
     }
 }
+
+#[test]
+fn a_ladder_is_what_single_certificates_are_and_ends_where_hours_end() {
+    let key = ExpandedKey::from_seed(&[7; 32]).unwrap();
+    let period = TimePeriod { number: PeriodNumber(20_779), length: PeriodLength::DAY };
+    let first = CertTerms { period, key: some_key(), expires: ExpirationHours(498_714) };
+    let mut rungs = std::vec::Vec::new();
+    key.certify_ladder(&Ladder { first, count: 53 }, &hedge(1), |cert| rungs.push(cert)).unwrap();
+    assert_eq!(rungs.len(), 53);
+    for (rung, cert) in (0..).zip(&rungs) {
+        let terms = CertTerms { expires: ExpirationHours(first.expires.0 + rung), ..first };
+        assert_eq!(cert.0, key.certify(&terms, &hedge(1)).unwrap().0);
+    }
+    let last = CertTerms { expires: ExpirationHours(u32::MAX), ..first };
+    let mut given = 0;
+    let result = key.certify_ladder(&Ladder { first: last, count: 2 }, &hedge(1), |_cert| given += 1);
+    assert_eq!((result, given), (Err(CoreError::Fault), 1));
+}
