@@ -184,6 +184,46 @@ mod tests {
         assert!(AuditKey::from_octets(&[0; 32]).is_err());
     }
 
+    /// The key and the two signatures with SHA-256 of RFC 6979, A.2.5.
+    #[cfg(feature = "p256")]
+    fn p256_vector() -> (AuditKey, [AuditSignature; 2]) {
+        let key = "p256:0460fed4ba255a9d31c961eb74c6356d68c049b8923b61fa6ce669622e60f29fb6\
+                   7903fe1008b8bc99a41ae9e95628bc64f2f1b20c2d7e9f5177a3c294d4462299";
+        let sample = "efd48b2aacb6a8fd1140dd9cd45e81d69d2c877b56aaf991c34d0ea84eaf3716\
+                      f7cb1c942d657c41d436c7a1b6e29f65f3e900dbb9aff4064dc4ab2f843acda8";
+        let test = "f1abb023518351cd71d881567b1ea663ed3efcf6c5132b354f28d3b0b7d38367\
+                    019f4113742a2b14bd25926b49c649155f267e60d3814b4c0cc84250e46f0083";
+        (key.parse().unwrap(), [sample, test].map(|signature| signature.parse().unwrap()))
+    }
+
+    #[test]
+    #[cfg(feature = "p256")]
+    fn a_p256_signature_of_the_published_vector_is_accepted() {
+        let (key, [sample, test]) = p256_vector();
+        assert_eq!(key.verify(b"sample", &sample), Ok(()));
+        assert_eq!(key.verify(b"test", &test), Ok(()));
+    }
+
+    #[test]
+    #[cfg(feature = "p256")]
+    fn every_other_p256_signature_message_or_key_is_rejected() {
+        let (key, [sample, test]) = p256_vector();
+        assert_eq!(key.verify(b"test", &sample), Err(AuditKeyError::Signature));
+        assert_eq!(key.verify(b"sample", &test), Err(AuditKeyError::Signature));
+        for octet in 0..64 {
+            let mut bad = sample;
+            bad.0[octet] ^= 1;
+            assert_eq!(key.verify(b"sample", &bad), Err(AuditKeyError::Signature), "{octet}");
+        }
+        for constant in [0, 0xff] {
+            let bad = AuditSignature([constant; 64]);
+            assert_eq!(key.verify(b"sample", &bad), Err(AuditKeyError::Signature));
+        }
+        let AuditKey::P256(mut point) = key else { panic!("{key}") };
+        point[64] ^= 1;
+        assert_eq!(AuditKey::P256(point).verify(b"sample", &sample), Err(AuditKeyError::Key));
+    }
+
     #[test]
     #[cfg(not(feature = "p256"))]
     fn without_the_feature_a_p256_key_is_said_to_be_uncheckable() {

@@ -27,8 +27,8 @@ const ALL: &[Known] = &[
         fix: "use it for trials; keep a backup, and a hardware token for a key that matters",
     },
     Known {
-        manufacturer: "IBM",
-        model: "Soft",
+        manufacturer: "IBM Corp.",
+        model: "IBM SoftTok",
         below: None,
         why: "opencryptoki's soft token reports attributes that are not true of imported and unwrapped keys",
         fix: "use it for trials only",

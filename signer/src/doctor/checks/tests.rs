@@ -173,7 +173,7 @@ fn firmware_accepts_and_rejects() {
     is(&named("Yubico (www.yubico.com)", "YubiHSM", None), Mark::Ok, "nothing");
     is(&named("Yubico (www.yubico.com)", "YubiHSM", Some((2, 2))), Mark::Warn, "2.3");
     is(&named("SoftHSM project", "SoftHSM v2", Some((2, 6))), Mark::Warn, "never locks");
-    is(&named("IBM", "Soft", None), Mark::Warn, "not true");
+    is(&named("IBM Corp.", "IBM SoftTok", None), Mark::Warn, "not true");
 }
 
 #[test]
