@@ -48,7 +48,7 @@ impl Terminal {
     /// What the system says.
     pub fn ask(&self, prompt: &str) -> io::Result<String> {
         self.say(prompt)?;
-        Ok(self.line()?.as_str().to_owned())
+        Ok(self.line(deadline_in(PATIENCE))?.as_str().to_owned())
     }
 
     /// Asks without echo.
