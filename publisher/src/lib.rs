@@ -18,6 +18,7 @@ pub mod import;
 pub mod log;
 pub mod merge;
 pub mod netdoc;
+pub mod notify;
 pub mod probe;
 pub mod reactor;
 pub mod revision;

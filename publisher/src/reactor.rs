@@ -21,6 +21,7 @@ use crate::consensus::Consensus;
 use crate::control::{Caller, ControlServer, Request};
 use crate::error::Failure;
 use crate::log;
+use crate::notify::Notify;
 use crate::schedule::Event;
 use crate::state::StateDir;
 use crate::status::{StatusServer, TorStatus};
@@ -33,7 +34,7 @@ use signals::Signals;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use task::Done;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
@@ -88,6 +89,7 @@ pub fn run(path: &Path, config: Config) -> Result<Stopped, Failure> {
             failures: 0,
             tor: TorStatus { state: "connecting".to_owned(), ..TorStatus::default() },
             network: NetworkClock::new(),
+            notify: Notify::from_environment().map_err(system)?,
             config,
         };
         for service in reactor.config.services.clone() {
@@ -141,6 +143,8 @@ struct Reactor {
     tor: TorStatus,
     /// When the consensus is read.
     network: NetworkClock,
+    /// To the service manager.
+    notify: Notify,
 }
 
 /// Where the world comes in, but for tor.
@@ -198,6 +202,7 @@ impl Reactor {
                 Woken::Task(Err(error)) => log::error("task").with("error", error).write(),
             }
             self.tick();
+            self.notify.alive(Instant::now());
         };
         self.stop();
         stopped
@@ -208,7 +213,7 @@ impl Reactor {
         let now = clock::now();
         let frontends = self.frontends.values().map(|frontend| frontend.machine.wake(now));
         let wake = frontends.chain(self.network.wake()).min().unwrap_or(now);
-        let sleep = Duration::from_secs(wake.since(now).max(1)).min(LOOK);
+        let sleep = Duration::from_secs(wake.since(now).max(1)).min(self.notify.sleep(LOOK));
         let news = self.link.as_mut().map(|link| &mut link.news);
         let next_news = async {
             match news {
@@ -283,6 +288,8 @@ impl Reactor {
                 self.tasks.spawn(task::ready(tor.clone(), self.epoch, Duration::ZERO));
                 self.link = Some(Connection { tor, news, ready: false });
                 log::info("tor").with("connected", &self.tor_config.control).write();
+                // The status socket is there since before the loop.
+                self.notify.ready();
             }
             Done::Connected(Err(error)) => {
                 self.tor_problem(&error);
@@ -303,6 +310,7 @@ impl Reactor {
 
     /// Writes what is not written yet, and ends.
     fn stop(self) {
+        self.notify.stopping();
         self.frontends.values().for_each(|frontend| frontend.save(&self.state));
         log::info("stop").write();
     }
