@@ -8,6 +8,7 @@ mod link;
 mod listing;
 mod member;
 mod network;
+mod outage;
 mod period;
 mod reload;
 mod report;

@@ -2,6 +2,7 @@
 
 use super::act::Hands;
 use super::member::{Member, Targets};
+use super::outage::Outage;
 use super::period::Period;
 use crate::backend::Backend;
 use crate::certs::SignerSocket;
@@ -117,6 +118,8 @@ pub(super) struct Frontend {
     pub(super) places: Vec<(TimePeriod, Places)>,
     /// No backend counts as up, so what is listed is kept.
     pub(super) all_dead: bool,
+    /// The last good set of backends.
+    pub(super) outage: Outage,
     /// What is known of the signer.
     pub(super) signer_status: SignerStatus,
     /// The state could not be written.
@@ -150,6 +153,7 @@ impl Frontend {
             periods: Vec::new(),
             places: Vec::new(),
             all_dead: false,
+            outage: Outage::default(),
             signer_status: SignerStatus { state: "unasked".to_owned(), ..SignerStatus::default() },
             state_problem: None,
             rank_secret: Zeroizing::new(secret_order),

@@ -31,7 +31,7 @@ impl Frontend {
 
     /// Time has passed: chooses anew if the wheel of what clients fetch has moved.
     pub(super) fn turn(&mut self, hands: &mut Hands<'_>) {
-        if self.look_at_clients() {
+        if self.look_at_clients() || self.outage.is_over(hands.now) {
             self.choose(hands);
         }
         let next = self.shown().and_then(|merged| merged.next_step);
@@ -74,7 +74,7 @@ impl Frontend {
     /// `regular`: for an upload that was due anyhow. Only then does the wheel of a descriptor move that is not to show
     /// how many backends there are, or that clients do not fetch.
     pub(super) fn merge(&mut self, at: TimePeriod, now: UnixTime, regular: bool) -> Option<Digest> {
-        let live = self.live();
+        let live = self.live(now);
         let fetched = self.fetch_role.is_some_and(|role| role.period == at);
         let hidden = matches!(self.config.mode, Mode::Ordinary { .. });
         let seed = Sha3_256::new().chain_update(b"onionkeep wheel v1").chain_update(&self.rank_secret[..]);
@@ -126,24 +126,19 @@ impl Frontend {
     }
 
     /// The backends that may be listed.
-    fn live(&mut self) -> Vec<usize> {
+    fn live(&mut self, now: UnixTime) -> Vec<usize> {
         let up = self.numbers(|backend| backend.health() == Health::Up);
         self.all_dead = up.is_empty();
-        let open = self.numbers(|backend| backend.health() == Health::Up && !backend.draining);
-        if !open.is_empty() {
-            return open;
-        }
-        if !up.is_empty() {
-            // The last backends that are up all drain: they get clients rather than nobody.
-            return up;
-        }
-        // Everything dead at once: more likely it is us. What is listed stays.
-        let points = self.periods.iter().flat_map(|period| &period.merged.sets).flat_map(|set| &set.points);
-        let listed: BTreeSet<usize> = points.map(|(backend, _point)| *backend).collect();
-        if listed.is_empty() {
+        // Everything dead at once: more likely it is us, and the last good set stays.
+        let mut live = self.outage.live(now, &up);
+        live.retain(|at| self.members.contains_key(at));
+        if live.is_empty() {
             return self.numbers(|backend| backend.seen().is_some());
         }
-        listed.into_iter().collect()
+        let drains = |at: &usize| self.members.get(at).is_none_or(|member| member.backend.draining);
+        let open: Vec<_> = live.iter().copied().filter(|at| !drains(at)).collect();
+        // The last backends that are up all drain: they get clients rather than nobody.
+        if open.is_empty() { live } else { open }
     }
 
     /// What a descriptor is to list.

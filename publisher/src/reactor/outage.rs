@@ -1,0 +1,108 @@
+//! When no backend counts as up any more, it is more likely us than all of them: keeps the last good set. Pure.
+//!
+//! An outage of ours is not noticed in one moment: probes fail one after the other, and succeed again one after the
+//! other. So the last good set is what was up shortly before the last one failed, and it is kept a little longer.
+
+use onionkeep_common::UnixTime;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Backends that left within so many **seconds** before the last one left with it, by the same cause.
+const TOGETHER: u64 = 300;
+/// So many **seconds** after the first came back the others are still given time.
+const GRACE: u64 = 120;
+
+/// Which backends may be listed when some or all of them fail.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Outage {
+    /// Those that were up at the last look.
+    up: BTreeSet<usize>,
+    /// When others ceased to be.
+    left: BTreeMap<usize, UnixTime>,
+    /// The last good set, while it is kept.
+    kept: BTreeSet<usize>,
+    /// Until when it is kept although some are up again.
+    ends: Option<UnixTime>,
+}
+
+impl Outage {
+    /// The backends that may be listed now that those of `up` are up; empty only if none ever was.
+    pub(super) fn live(&mut self, now: UnixTime, up: &[usize]) -> Vec<usize> {
+        let up: BTreeSet<usize> = up.iter().copied().collect();
+        for gone in self.up.difference(&up) {
+            self.left.insert(*gone, now);
+        }
+        // A clock that went back must not make them recent for ever.
+        self.left.retain(|at, left| !up.contains(at) && *left <= now && now.since(*left) <= TOGETHER);
+        if up.is_empty() {
+            if !self.up.is_empty() {
+                self.kept.extend(self.left.keys());
+            }
+            self.ends = None;
+        } else if !self.kept.is_empty() && now >= *self.ends.get_or_insert(now.plus(GRACE)) {
+            self.kept.clear();
+        }
+        if self.kept.is_empty() {
+            self.ends = None;
+        }
+        self.up.clone_from(&up);
+        up.union(&self.kept).copied().collect()
+    }
+
+    /// Whether the kept set may go now.
+    pub(super) fn is_over(&self, now: UnixTime) -> bool {
+        self.ends.is_some_and(|ends| now >= ends)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is live after these looks: a second, and who is up then.
+    fn live(looks: &[(u64, &[usize])]) -> Vec<usize> {
+        let mut outage = Outage::default();
+        looks.iter().map(|(second, up)| outage.live(UnixTime(10_000 + second), up)).last().unwrap()
+    }
+
+    #[test]
+    fn a_backend_that_fails_alone_leaves_at_once() {
+        assert_eq!(live(&[(0, &[0, 1, 2]), (5, &[0, 2])]), [0, 2]);
+        assert_eq!(live(&[(0, &[0, 1]), (5, &[0]), (500, &[0])]), [0]);
+    }
+
+    #[test]
+    fn all_that_failed_shortly_after_each_other_stay_listed() {
+        assert_eq!(live(&[(0, &[0, 1, 2]), (20, &[1, 2]), (60, &[2]), (90, &[])]), [0, 1, 2]);
+        assert_eq!(live(&[(0, &[0, 1]), (1, &[]), (5000, &[])]), [0, 1], "for as long as it lasts");
+    }
+
+    #[test]
+    fn one_that_was_dead_long_before_does_not_come_back() {
+        assert_eq!(live(&[(0, &[0, 1, 2]), (10, &[1, 2]), (1000, &[])]), [1, 2]);
+    }
+
+    #[test]
+    fn the_first_that_comes_back_does_not_push_the_others_out() {
+        let before: &[(u64, &[usize])] = &[(0, &[0, 1, 2]), (10, &[])];
+        assert_eq!(live(&[before, &[(50, &[1])]].concat()), [0, 1, 2]);
+        assert_eq!(live(&[before, &[(50, &[1]), (60, &[1, 2]), (169, &[1, 2])]].concat()), [0, 1, 2]);
+        assert_eq!(live(&[before, &[(50, &[1]), (170, &[1, 2])]].concat()), [1, 2], "its time is over");
+        let mut outage = Outage::default();
+        outage.live(UnixTime(1), &[0, 1]);
+        outage.live(UnixTime(2), &[]);
+        assert!(!outage.is_over(UnixTime(5000)), "none is back");
+        outage.live(UnixTime(10), &[0]);
+        assert!(!outage.is_over(UnixTime(129)) && outage.is_over(UnixTime(130)));
+    }
+
+    #[test]
+    fn a_second_outage_within_the_first_keeps_the_same_set() {
+        let looks: &[(u64, &[usize])] = &[(0, &[0, 1, 2]), (10, &[]), (50, &[1]), (60, &[]), (900, &[])];
+        assert_eq!(live(looks), [0, 1, 2]);
+    }
+
+    #[test]
+    fn before_any_was_up_there_is_nothing_to_keep() {
+        assert!(live(&[(0, &[]), (100, &[])]).is_empty());
+    }
+}
