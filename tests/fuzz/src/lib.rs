@@ -9,6 +9,7 @@ pub mod control;
 pub mod descriptor;
 pub mod documents;
 pub mod files;
+pub mod ledger;
 pub mod paper;
 pub mod scratch;
 pub mod settings;
@@ -18,7 +19,7 @@ pub mod words;
 pub type Target = fn(&[u8]) -> bool;
 
 /// Every target, by the name of its fuzz target and of its folder of seeds.
-pub const ALL: [(&str, Target); 24] = [
+pub const ALL: [(&str, Target); 25] = [
     ("address", words::address),
     ("cert", words::cert),
     ("wire", words::wire),
@@ -29,6 +30,7 @@ pub const ALL: [(&str, Target); 24] = [
     ("token_uri", settings::token_uri),
     ("vault_ask", files::vault_ask),
     ("vault_answer", files::vault_answer),
+    ("ledger", ledger::ledger),
     ("backup", backup::backup),
     ("request", paper::request),
     ("bundle", paper::bundle),
