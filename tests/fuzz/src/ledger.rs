@@ -46,10 +46,9 @@ fn chained(text: &str) -> Option<Vec<Line>> {
         {
             *head = covered.head;
         }
-        let before = match &read.event {
-            Event::Rotate { head, .. } if at == 0 => *head,
-            _ => lines.last().map_or(Head::START, |line| line.head),
-        };
+        let after = lines.last().map_or(Head::START, |line| line.head);
+        let rotated = if let Event::Rotate { head, .. } = &read.event { Some(*head) } else { None };
+        let before = rotated.filter(|_head| at == 0).unwrap_or(after);
         if at == 0 {
             chain.enter(read.segment()?);
         }
