@@ -11,6 +11,7 @@
 )]
 
 mod audit;
+mod ceremony;
 mod custody;
 mod doctor;
 mod drill;

@@ -1,0 +1,10 @@
+//! The ceremony's files against two verifiers that share no code: ours and `tests/verify_bundle.py`. Golden files, and altered ones.
+//!
+//! The full runs, which need some minutes: `cargo test -p onionkeep-tests --test ceremony -- --ignored`.
+
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may stop at anything unexpected")]
+
+mod altered;
+mod golden;
+mod made;
+mod verifiers;
