@@ -72,7 +72,8 @@ impl Room {
     /// Issues with what a person would confirm.
     fn issue(&self, request: &str, heard: &str, rest: &[&str]) -> Ran {
         let iso = Iso(now()).to_string();
-        let watch = format!("{} {}", &iso[..10], &iso[11..13]);
+        let (hour, _minutes) = iso.split_once(':').unwrap();
+        let watch = hour.replace('T', " ");
         self.run(&[&["issue", request, "--watch", &watch, "--heard", heard], rest].concat())
     }
 }
@@ -198,11 +199,11 @@ fn requests_that_are_not_as_they_should_be_end_with_a_sentence() {
         let text = std::fs::read_to_string(room.path("good.request")).unwrap();
         let lines: Vec<&str> = text.split_inclusive('\n').collect();
         let mut swapped = lines.clone();
-        swapped.swap(12, 13);
+        swapped.swap(10, 11);
         for (content, words) in [
             (text.replace('\n', "\r\n"), "CR LF"),
             (format!("\u{feff}{text}"), "byte order mark"),
-            (text[..text.len() / 2].to_owned(), "cut short"),
+            (lines[..8].concat(), "cut short"),
             (format!("{text}{text}"), "no place"),
             (swapped.concat(), "gap"),
             (String::new(), "empty or cut short"),
