@@ -1,5 +1,10 @@
 //! Where type-08 certificates come from; the only place that talks to a signer.
 
+mod source;
+
+pub use source::{Given, Giver, Source};
+
+use crate::ceremony::BundleFault;
 use onionkeep_common::EncodedCert;
 use onionkeep_common::blinding::TimePeriod;
 use onionkeep_common::cert::{CertError, CertType, UncheckedCert};
@@ -63,8 +68,11 @@ pub enum CertSourceError {
         what: ProtocolFault,
     },
     /// The signer answered with a certificate that is not the one that was asked for.
-    #[error("the signer's certificate is not usable: {0}")]
+    #[error("the certificate is not usable: {0}")]
     BadCertificate(#[from] BadCertificate),
+    /// The bundles have none.
+    #[error(transparent)]
+    Bundle(#[from] BundleFault),
 }
 
 /// What is wrong with an answer.
@@ -119,6 +127,7 @@ impl CertSourceError {
             Self::Protocol { .. } => {
                 "see that service.signer names the signer's socket, and that both are of the same version"
             }
+            Self::Bundle(_) => "see `bundle status`, and hold a ceremony if the bundles are over",
             Self::BadCertificate(_) => {
                 "see that the signer's token holds this onion's key and that both clocks are right"
             }
@@ -126,7 +135,7 @@ impl CertSourceError {
     }
 }
 
-/// Something that gives type-08 certificates: a signer, later also a bundle.
+/// Something that gives type-08 certificates and can be waited for.
 pub trait CertSource {
     /// A certificate for the request, checked for `now`.
     fn certify(
@@ -218,5 +227,12 @@ pub fn check(request: &CertifyRequest, cert: &EncodedCert, now: UnixTime) -> Res
     }
 }
 
+/// Whether a certificate that was checked once is still good at `now`.
+#[must_use]
+pub fn is_good(cert: &EncodedCert, now: UnixTime) -> bool {
+    let cert = UncheckedCert::parse(CertType::DescSigning, &cert.0);
+    cert.and_then(UncheckedCert::check_signature).and_then(|cert| cert.check_time(now)).is_ok()
+}
+
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -1,6 +1,7 @@
 //! The command line: the only place that knows its words, and that writes to stdout.
 
 mod backend;
+mod ceremony;
 
 use crate::clock;
 use crate::config::Config;
@@ -64,6 +65,17 @@ enum Command {
     /// Look at descriptors
     #[command(subcommand)]
     Descriptor(DescriptorCommand),
+    /// Ask for certificates in advance: the ceremony's request
+    #[command(subcommand)]
+    Request(ceremony::RequestCommand),
+    /// Take the certificates of a ceremony, and see how long they last
+    #[command(subcommand)]
+    Bundle(ceremony::BundleCommand),
+    /// Wipe keys for ever, after a seizure or before a machine is given away; exit code 1 if a publisher runs
+    #[command(
+        after_help = "Example:\n  onionkeep-publisher --config publisher.toml retire --onion ADDRESS --all"
+    )]
+    Retire(ceremony::RetireArgs),
     /// Print torrc lines to install
     #[command(subcommand)]
     Torrc(TorrcCommand),
@@ -196,6 +208,9 @@ fn run(cli: &Cli) -> Result<u8, Failure> {
         Command::Descriptor(DescriptorCommand::Show { onion, period_minutes, file }) => {
             show(onion, *period_minutes, file)
         }
+        Command::Request(command) => ceremony::request(&Config::load(&cli.config)?, command),
+        Command::Bundle(command) => ceremony::bundle(&Config::load(&cli.config)?, command),
+        Command::Retire(args) => ceremony::retire(&Config::load(&cli.config)?, args),
         Command::Torrc(TorrcCommand::Frontend) => print(torrc::Frontend(&Config::load(&cli.config)?)),
         Command::Torrc(TorrcCommand::Backend) => print(torrc::Backend(&Config::load(&cli.config)?)),
     }

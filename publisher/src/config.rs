@@ -1,6 +1,7 @@
 //! `publisher.toml`: what its words mean. The only place that reads it.
 
 mod secret;
+mod values;
 
 use crate::descriptor::{ClientKey, MAX_INTRO_POINTS};
 use crate::merge::Mode;
@@ -8,11 +9,13 @@ use crate::probe::SocksAddr;
 use crate::tor::{ControlAddr, Password, TorConfig};
 use onionkeep_common::OnionAddress;
 use onionkeep_common::config::{Problems, Section, read};
+use onionkeep_common::ladder::Clockwork;
 use secret::{read_secret, secret_file};
 use std::io;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use values::absolute;
 
 /// Backends of one service.
 pub(crate) const BACKENDS_MAX: usize = 3000;
@@ -27,13 +30,14 @@ const ORDINARY_POINTS: u64 = 3;
 /// Most points in ordinary mode: more make the descriptor longer than most services' are.
 const ORDINARY_MOST: u64 = 8;
 /// Keys of the top level.
-const TOP: &[&str] = &["state_dir", "status_socket", "control_socket", "tor", "service"];
+const TOP: &[&str] = &["state_dir", "status_socket", "control_socket", "tor", "period", "service"];
 /// Keys of `[tor]`.
 const TOR: &[&str] = &["control", "password", "allow_plain_cookie", "socks"];
 /// Keys of `[[service]]`.
 const SERVICE: &[&str] = &[
     "address",
     "signer",
+    "bundles",
     "mode",
     "intro_points",
     OLD_POINTS,
@@ -146,8 +150,10 @@ impl BackendConfig {
 pub struct ServiceConfig {
     /// Its address.
     pub address: OnionAddress,
-    /// The signer's socket.
-    pub signer: PathBuf,
+    /// The signer's socket, asked first.
+    pub signer: Option<PathBuf>,
+    /// Whether certificates come from bundles too.
+    pub bundles: bool,
     /// How many introduction points are listed, and whether all HSDirs get the same.
     pub mode: Mode,
     /// How its backends are probed, if they are.
@@ -169,6 +175,8 @@ pub struct Config {
     pub control_socket: Option<PathBuf>,
     /// How tor is reached.
     pub tor: TorSection,
+    /// The network's clockwork, for requests.
+    pub clockwork: Clockwork,
     /// The frontends.
     pub services: Vec<ServiceConfig>,
 }
@@ -198,12 +206,14 @@ impl Config {
             }
             let tor = top.required_section("tor", TOR).and_then(|section| tor_section(&section));
             let socks = tor.as_ref().is_none_or(|tor| tor.socks.is_some());
+            let clockwork = values::clockwork(top);
             let services = services(top, socks);
             Some(Self {
                 state_dir: state_dir?,
                 status_socket: status_socket?,
                 control_socket,
                 tor: tor?,
+                clockwork: clockwork?,
                 services: services?,
             })
         })
@@ -230,15 +240,6 @@ fn read_password(path: &Path) -> Result<Password, ConfigError> {
     let octets = read_secret(path);
     let octets = octets.map_err(|why| ConfigError::Password { path: path.to_path_buf(), why })?;
     Ok(Password::new(octets))
-}
-
-/// An absolute path.
-fn absolute(section: &Section<'_, '_>, key: &str) -> Option<PathBuf> {
-    let path = PathBuf::from(section.required_text(key)?);
-    if !path.is_absolute() {
-        section.report(key, format!("{key}: wanted is an absolute path, it starts with /"));
-    }
-    Some(path)
 }
 
 /// Reads `[tor]`.
@@ -272,7 +273,8 @@ fn services(top: &Section<'_, '_>, socks: bool) -> Option<Vec<ServiceConfig>> {
 /// Reads one `[[service]]`.
 fn service(section: &Section<'_, '_>, socks: bool, frontends: &[OnionAddress]) -> Option<ServiceConfig> {
     let address = section.required_parsed("address");
-    let signer = absolute(section, "signer");
+    let bundles = section.truth("bundles").unwrap_or(false);
+    let signer = if section.has("signer") || !bundles { Some(absolute(section, "signer")) } else { None };
     let mode = mode(section);
     let port = section.number("probe_port", 1..=65_535);
     let interval = section.number("probe_interval_seconds", 1..=86_400);
@@ -292,7 +294,8 @@ fn service(section: &Section<'_, '_>, socks: bool, frontends: &[OnionAddress]) -
     let backends = backends(section, frontends);
     Some(ServiceConfig {
         address: address?,
-        signer: signer?,
+        signer: signer.map_or(Some(None), |path| path.map(Some))?,
+        bundles,
         mode: mode?,
         probing: probing.map(|port| Probing { port, interval: interval.unwrap_or(60) }),
         authorized_clients: clients,

@@ -1,5 +1,6 @@
 //! Everything that can end a command, its exit code and the advice that goes with it.
 
+use crate::ceremony::CeremonyError;
 use crate::clients::EditError;
 use crate::config::ConfigError;
 use crate::control::{ControlError, Objection};
@@ -46,6 +47,9 @@ pub enum Failure {
     /// A right that could not be given up.
     #[error(transparent)]
     Harden(#[from] HardenError),
+    /// A command of the ceremony.
+    #[error(transparent)]
+    Ceremony(#[from] CeremonyError),
     /// A file that was given on the command line.
     #[error("cannot read {path}: {source}")]
     File {
@@ -79,6 +83,7 @@ impl Failure {
         match self {
             Self::Clients(error) if error.is_usage() => 2,
             Self::Config(_) | Self::Import(_) | Self::Usage(_) | Self::File { .. } => 2,
+            Self::Ceremony(error) => error.exit_code(),
             Self::Descriptor { .. } => 4,
             Self::Status(_) => 5,
             Self::Control(error) => error.exit_code(),
@@ -105,6 +110,7 @@ impl Failure {
             Self::Import(error) => error.advice(),
             Self::Clients(error) => error.advice(),
             Self::State(error) => error.advice(),
+            Self::Ceremony(error) => error.advice(),
             Self::Status(error) => error.advice(),
             Self::Control(error) => error.advice(),
             Self::Objection(objection) => &objection.hint,

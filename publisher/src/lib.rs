@@ -4,6 +4,7 @@
 //! `schedule` and `merge` decide, as pure functions; `reactor` is the only one that waits.
 
 pub mod backend;
+pub mod ceremony;
 pub mod certs;
 pub mod cli;
 pub mod clients;

@@ -2,6 +2,7 @@
 
 mod act;
 mod answer;
+mod certs;
 mod change;
 mod frontend;
 mod link;
@@ -276,7 +277,10 @@ impl Reactor {
         }
         self.feed_all(&Event::Tick);
         for service in self.frontends.keys().copied().collect::<Vec<_>>() {
-            self.with(service, Frontend::turn);
+            self.with(service, |frontend, hands| {
+                frontend.turn(hands);
+                frontend.watch(hands);
+            });
         }
     }
 

@@ -5,7 +5,7 @@
 //! time. `lock` keeps a second publisher out.
 
 mod backends;
-mod file;
+pub(crate) mod file;
 mod period;
 
 pub use file::FileError;
@@ -237,7 +237,7 @@ impl StateDir {
 }
 
 /// Makes a folder that nobody else may enter, unless it is there.
-fn make_folder(path: &Path) -> Result<(), FileError> {
+pub(crate) fn make_folder(path: &Path) -> Result<(), FileError> {
     match DirBuilder::new().mode(0o700).create(path) {
         Ok(()) => path.parent().map_or(Ok(()), file::sync_folder),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),

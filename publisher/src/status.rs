@@ -6,6 +6,7 @@ mod table;
 pub use server::{Client, StatusServer};
 pub use table::Table;
 
+use crate::ceremony::status::BundleStatus;
 use serde::{Deserialize, Serialize};
 use std::io::{self, Read};
 use std::os::unix::net::UnixStream;
@@ -62,6 +63,9 @@ pub struct ServiceStatus {
     pub mode: String,
     /// Its signer.
     pub signer: SignerStatus,
+    /// Its bundles, if it has any to take certificates from.
+    #[serde(default)]
+    pub bundles: Option<BundleStatus>,
     /// Its backends.
     pub backends: Vec<BackendStatus>,
     /// Names of backends that the configuration has and that were removed at run time.
@@ -74,7 +78,7 @@ pub struct ServiceStatus {
 /// What is known of a signer.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SignerStatus {
-    /// `unasked`, `ok`, `away` or `refused`.
+    /// `unasked`, `ok`, `away`, `refused`, or `none` if only bundles are used.
     pub state: String,
     /// When it last gave a certificate.
     pub last_certificate: Option<u64>,

@@ -11,13 +11,13 @@ use tokio::net::UnixListener;
 const NOW: UnixTime = UnixTime(20_780 * 86_400 + 1234);
 
 /// A frontend with a key of its own, as a signer holds it.
-struct Onion {
+pub(crate) struct Onion {
     expanded: ExpandedSecretKey,
-    identity: IdentityKey,
+    pub(crate) identity: IdentityKey,
 }
 
 impl Onion {
-    fn new(seed: u8) -> Self {
+    pub(crate) fn new(seed: u8) -> Self {
         let expanded = ExpandedSecretKey::from(&[seed; 32]);
         let identity = IdentityKey::from_bytes(VerifyingKey::from(&expanded).to_bytes()).unwrap();
         Self { expanded, identity }
@@ -27,6 +27,11 @@ impl Onion {
     fn sign(&self, request: &CertifyRequest, body: &CertBody) -> EncodedCert {
         let period =
             TimePeriod { number: request.period, length: PeriodLength::new(request.length).unwrap() };
+        self.sign_for(period, body)
+    }
+
+    /// Signs a body by the blinded key of a period.
+    pub(crate) fn sign_for(&self, period: TimePeriod, body: &CertBody) -> EncodedCert {
         let factor = BlindingFactor::new(&self.identity, period).scalar();
         let blinded = ExpandedSecretKey {
             scalar: self.expanded.scalar * factor,

@@ -87,6 +87,16 @@ impl PeriodKeys {
         octets
     }
 
+    /// The same keys with another descriptor-signing key.
+    ///
+    /// # Errors
+    /// [`KeyError`] never for a seed that has a key, and every seed has one.
+    pub fn with_signing(&self, seed: &[u8; 32]) -> Result<Self, KeyError> {
+        let mut octets = self.to_bytes();
+        octets.iter_mut().zip(seed).for_each(|(to, from)| *to = *from);
+        Self::from_bytes(&octets)
+    }
+
     /// `KP_hs_desc_sign`, the key that the signer certifies.
     #[must_use]
     pub const fn signing_key(&self) -> &DescSigningKey {

@@ -81,7 +81,8 @@ impl Frontend {
     /// Makes or reads back the state of a period.
     fn begin(&mut self, at: TimePeriod, hands: &mut Hands<'_>) -> Vec<Event> {
         let address = self.config.address;
-        let loaded = hands.state.load_or_make(&address, at).and_then(|(state, damage)| {
+        let loaded = hands.state.load_or_make(&address, at).and_then(|(mut state, damage)| {
+            self.fit(&mut state, hands)?;
             Ok((Period::new(&address, state, &self.counter_secret).map_err(StateError::Key)?, damage))
         });
         match loaded {
@@ -154,12 +155,14 @@ impl Frontend {
         }
     }
 
-    /// Asks the signer.
+    /// Asks the signer, the bundles, or both.
     fn start_certify(&mut self, at: TimePeriod, hands: &mut Hands<'_>) {
         let address = self.config.address;
+        self.fit_key(at, hands);
         let Some(period) = self.period(at, hands) else { return };
         let request = period.state.keys.certify_request(&address, at);
-        hands.start(self.index, task::certify(self.signer.clone(), request, at, hands.now));
+        let source = self.source(&request, hands.now);
+        hands.start(self.index, task::certify(source, request, at, hands.now));
     }
 
     /// Makes a descriptor and starts its uploads. What cannot be made is reported as not stored.

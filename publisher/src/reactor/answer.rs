@@ -6,15 +6,14 @@ use super::member::Member;
 use super::period::expires;
 use super::task::ServiceDone;
 use crate::backend::{Health, Observation};
-use crate::certs::CertSourceError;
+use crate::certs::{CertSourceError, Given};
 use crate::consensus::{Fingerprint, Role};
 use crate::descriptor::{self, Decoded};
 use crate::log;
 use crate::probe::Probed;
 use crate::schedule::{Event, Stored, Verdict};
-use crate::status::SignerStatus;
 use crate::tor::{FetchFailure, PostFailure};
-use onionkeep_common::{EncodedCert, TimePeriod};
+use onionkeep_common::TimePeriod;
 
 impl Frontend {
     /// Takes what a task reports.
@@ -176,26 +175,15 @@ impl Frontend {
     }
 
     /// The signer has answered.
-    fn certified(
-        &mut self,
-        at: TimePeriod,
-        answer: Result<EncodedCert, CertSourceError>,
-        hands: &mut Hands<'_>,
-    ) {
+    fn certified(&mut self, at: TimePeriod, answer: Result<Given, CertSourceError>, hands: &mut Hands<'_>) {
         let period = self.periods.iter_mut().find(|period| period.state.period == at);
         let event = match answer {
-            Ok(cert) => {
+            Ok(Given { cert, giver }) => {
                 let Some((period, end)) = period.zip(expires(&cert)) else { return };
                 period.state.cert = Some(cert);
-                self.signer_status = SignerStatus {
-                    state: "ok".to_owned(),
-                    last_certificate: Some(hands.now.0),
-                    problem: None,
-                };
-                self.line(log::info("certificate"))
-                    .with("period", at.number)
-                    .with("expires-hour", end.0)
-                    .write();
+                let from = self.given(giver, hands.now);
+                let line = self.line(log::info("certificate")).with("period", at.number);
+                line.with("expires-hour", end.0).with("from", from).write();
                 Event::Certified(at, end)
             }
             Err(error) => {
@@ -209,6 +197,7 @@ impl Frontend {
                     CertSourceError::Protocol { .. } | CertSourceError::BadCertificate(_) => {
                         ("refused", None)
                     }
+                    CertSourceError::Bundle(_) => ("none", None),
                 };
                 state.clone_into(&mut self.signer_status.state);
                 self.signer_status.problem = Some(error.to_string());

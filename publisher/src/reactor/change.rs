@@ -4,7 +4,6 @@ use super::act::Hands;
 use super::frontend::Frontend;
 use super::member::Member;
 use crate::backend::Health;
-use crate::certs::SignerSocket;
 use crate::clients::Clients;
 use crate::config::{BackendConfig, ServiceConfig};
 use crate::log;
@@ -50,8 +49,8 @@ impl Frontend {
 
     /// Takes a new configuration; true if the consensus has to be applied again.
     pub(super) fn reconfigure(&mut self, new: &ServiceConfig, hands: &mut Hands<'_>) -> bool {
-        if self.config.signer != new.signer {
-            self.signer = SignerSocket::new(&new.signer);
+        if (&self.config.signer, self.config.bundles) != (&new.signer, new.bundles) {
+            self.certs.reconfigure(new);
             self.signer_status = SignerStatus { state: "unasked".to_owned(), ..SignerStatus::default() };
         }
         if self.config.probing != new.probing {

@@ -1,11 +1,11 @@
 //! One frontend at work: takes what the tasks report, feeds its schedule, chooses what is listed.
 
 use super::act::Hands;
+use super::certs::Certs;
 use super::member::{Member, Targets};
 use super::outage::Outage;
 use super::period::Period;
 use crate::backend::Backend;
-use crate::certs::SignerSocket;
 use crate::clients::Clients;
 use crate::config::{BackendConfig, ServiceConfig};
 use crate::consensus::{Consensus, Fingerprint, HsDir, HsSchedule, Role};
@@ -19,6 +19,7 @@ use onionkeep_common::keys::KeyError;
 use onionkeep_common::{OnionAddress, TimePeriod, UnixTime};
 use sha3::{Digest, Sha3_256};
 use std::collections::BTreeMap;
+use std::path::Path;
 use zeroize::Zeroizing;
 
 /// A consensus is reasonably live this long before and after its life, in **seconds**.
@@ -100,8 +101,8 @@ pub(super) struct Frontend {
     pub(super) config: ServiceConfig,
     /// Its backends as the configuration file has them.
     pub(super) file: Vec<BackendConfig>,
-    /// Its signer.
-    pub(super) signer: SignerSocket,
+    /// Who gives its certificates.
+    pub(super) certs: Certs,
     /// Who can read the descriptors; everybody if `None`.
     pub(super) clients: Option<Clients>,
     /// Its backends by their numbers.
@@ -134,7 +135,12 @@ pub(super) struct Frontend {
 
 impl Frontend {
     /// A frontend of which nothing is known.
-    pub(super) fn new(index: usize, config: &ServiceConfig, secret: &[u8; 32], now: UnixTime) -> Self {
+    pub(super) fn new(
+        index: usize,
+        (config, state_dir): (&ServiceConfig, &Path),
+        secret: &[u8; 32],
+        now: UnixTime,
+    ) -> Self {
         let rank = Sha3_256::new().chain_update(b"onionkeep choice v1").chain_update(secret);
         let rank = rank.chain_update(config.address.identity().as_bytes()).finalize();
         let count = config.backends.len();
@@ -145,7 +151,7 @@ impl Frontend {
             index,
             clients: clients.map(|path| Clients::new(path, config.mode.points())),
             file: config.backends.clone(),
-            signer: SignerSocket::new(&config.signer),
+            certs: Certs::new(state_dir, config),
             members: config.backends.iter().map(member).enumerate().collect(),
             next_member: count,
             fetch_role: None,

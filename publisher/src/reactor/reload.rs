@@ -149,7 +149,8 @@ impl Reactor {
     pub(super) fn begin(&mut self, service: &ServiceConfig) -> usize {
         let number = self.next_frontend;
         self.next_frontend = number.saturating_add(1);
-        let mut frontend = Frontend::new(number, service, &self.secret, clock::now());
+        let mut frontend =
+            Frontend::new(number, (service, &self.config.state_dir), &self.secret, clock::now());
         let kept = match self.state.backends(&service.address, &service.backends) {
             Ok(kept) => kept,
             Err(error) => {
@@ -167,7 +168,7 @@ impl Reactor {
         };
         if let Some(kept) = kept.filter(fits) {
             let changed = ServiceConfig { backends: kept, ..service.clone() };
-            frontend = Frontend::new(number, &changed, &self.secret, clock::now());
+            frontend = Frontend::new(number, (&changed, &self.config.state_dir), &self.secret, clock::now());
             frontend.file.clone_from(&service.backends);
             frontend.line(log::info("run-time-changes")).with("backends", changed.backends.len()).write();
         }

@@ -57,6 +57,7 @@ impl Frontend {
             address: self.config.address.to_string(),
             mode: self.config.mode.name().to_owned(),
             signer: self.signer_status.clone(),
+            bundles: self.certs.status(clock::now()),
             backends: self.members.iter().map(backend).collect(),
             removed: self.removed_at_run_time(),
             descriptors: descs.map(|(desc, role)| self.descriptor_status(desc, role)).collect(),
@@ -121,7 +122,8 @@ impl Frontend {
 
     /// What the operator should look at.
     fn warnings(&self, now: UnixTime, started: UnixTime) -> Vec<String> {
-        let mut warnings = Vec::new();
+        let mut warnings: Vec<String> =
+            self.certs.status(now).iter().flat_map(|bundles| bundles.warnings(now)).collect();
         if !self.machine.is_live(now) && self.machine.plan().is_some() {
             warnings.push("the consensus is not live: see the clock and tor; nothing is uploaded".to_owned());
         }

@@ -1,11 +1,11 @@
 //! What runs beside the loop, and what it reports when it is done.
 
-use crate::certs::{CertSource, CertSourceError, SignerSocket};
+use crate::certs::{CertSourceError, Given, Source};
 use crate::consensus::{Consensus, Fingerprint, Role};
 use crate::probe::{Probed, SocksAddr, probe};
 use crate::tor::{FetchFailure, PostFailure, Tor, TorConfig, TorError, TorEvent};
 use onionkeep_common::wire::CertifyRequest;
-use onionkeep_common::{EncodedCert, OnionAddress, TimePeriod, UnixTime};
+use onionkeep_common::{OnionAddress, TimePeriod, UnixTime};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc};
@@ -77,12 +77,12 @@ pub(super) enum ServiceDone {
         /// What was found.
         probed: Probed,
     },
-    /// The signer has answered.
+    /// The signer has answered, or a bundle.
     Certified {
         /// The period.
         period: TimePeriod,
         /// Its answer.
-        answer: Result<EncodedCert, CertSourceError>,
+        answer: Result<Given, CertSourceError>,
     },
     /// An HSDir has answered to an upload, or has not.
     Posted {
@@ -167,14 +167,14 @@ pub(super) async fn probe_backend(
     ServiceDone::Probed { backend, probed: probe(&socks, &onion, port, deadline).await }
 }
 
-/// Asks the signer.
+/// Asks the signer, the bundles, or both.
 pub(super) async fn certify(
-    signer: SignerSocket,
+    source: Source,
     request: CertifyRequest,
     period: TimePeriod,
     now: UnixTime,
 ) -> ServiceDone {
-    ServiceDone::Certified { period, answer: signer.certify(&request, now).await }
+    ServiceDone::Certified { period, answer: source.obtain(&request, now).await }
 }
 
 /// One copy of a descriptor for one HSDir.

@@ -13,7 +13,7 @@ const MAX_LEN: u64 = 1024 * 1024;
 /// Starts the last line.
 const CHECKSUM: &str = "sha3-256 ";
 /// Ends the name of a file that is being written.
-pub(super) const TEMPORARY: &str = ".new";
+pub(crate) const TEMPORARY: &str = ".new";
 
 /// Why a state file cannot be used or written.
 #[derive(Debug, thiserror::Error)]
@@ -40,12 +40,12 @@ pub enum FileError {
 }
 
 /// The error of an act on a file.
-pub(super) fn io_error<'a>(act: &'static str, path: &'a Path) -> impl Fn(io::Error) -> FileError + 'a {
+pub(crate) fn io_error<'a>(act: &'static str, path: &'a Path) -> impl Fn(io::Error) -> FileError + 'a {
     move |source| FileError::Io { act, path: path.to_path_buf(), source }
 }
 
 /// The error of a content that is not what was written.
-pub(super) fn damaged(path: &Path, what: &'static str) -> FileError {
+pub(crate) fn damaged(path: &Path, what: &'static str) -> FileError {
     FileError::Damaged { path: path.to_path_buf(), what }
 }
 
@@ -53,11 +53,20 @@ pub(super) fn damaged(path: &Path, what: &'static str) -> FileError {
 ///
 /// # Errors
 /// [`FileError::Io`] if the system refuses; the old content then stays.
-pub(super) fn write(path: &Path, body: &str) -> Result<(), FileError> {
+pub(crate) fn write(path: &Path, body: &str) -> Result<(), FileError> {
+    let checksum = format!("{CHECKSUM}{}\n", HEXLOWER.encode(&Sha3_256::digest(body)));
+    write_octets(path, &[body.as_bytes(), checksum.as_bytes()])
+}
+
+/// Writes octets as they are, whole or not at all, for a file with a signature of its own.
+///
+/// # Errors
+/// [`FileError::Io`] if the system refuses; the old content then stays.
+pub(crate) fn write_octets(path: &Path, parts: &[&[u8]]) -> Result<(), FileError> {
     let mut name = path.as_os_str().to_owned();
     name.push(TEMPORARY);
     let temporary = PathBuf::from(name);
-    let written = write_new(&temporary, body).and_then(|()| {
+    let written = write_new(&temporary, parts).and_then(|()| {
         std::fs::rename(&temporary, path).map_err(io_error("rename to", path))?;
         let folder = path.parent().unwrap_or(Path::new("."));
         sync_folder(folder)
@@ -70,26 +79,60 @@ pub(super) fn write(path: &Path, body: &str) -> Result<(), FileError> {
 }
 
 /// Writes a file that nobody else may read, down to the disk.
-fn write_new(path: &Path, body: &str) -> Result<(), FileError> {
+fn write_new(path: &Path, parts: &[&[u8]]) -> Result<(), FileError> {
     let options = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).clone();
     let mut file = options.open(path).map_err(io_error("create", path))?;
-    let checksum = format!("{CHECKSUM}{}\n", HEXLOWER.encode(&Sha3_256::digest(body)));
-    file.write_all(body.as_bytes()).map_err(io_error("write", path))?;
-    file.write_all(checksum.as_bytes()).map_err(io_error("write", path))?;
+    for part in parts {
+        file.write_all(part).map_err(io_error("write", path))?;
+    }
     file.sync_all().map_err(io_error("sync", path))
 }
 
 /// Makes sure that the names in a folder are on the disk.
-pub(super) fn sync_folder(path: &Path) -> Result<(), FileError> {
+pub(crate) fn sync_folder(path: &Path) -> Result<(), FileError> {
     let folder = File::open(path).map_err(io_error("open", path))?;
     folder.sync_all().map_err(io_error("sync", path))
+}
+
+/// Reads at most `most` octets of a file as they are; `None` if there is no such file.
+///
+/// # Errors
+/// [`FileError::Io`] if it cannot be read.
+pub(crate) fn read_octets(path: &Path, most: u64) -> Result<Option<Vec<u8>>, FileError> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(io_error("open", path)(error)),
+    };
+    let mut octets = Vec::new();
+    file.take(most).read_to_end(&mut octets).map_err(io_error("read", path))?;
+    Ok(Some(octets))
+}
+
+/// Overwrites a file with zeros down to the disk and removes it; nothing if there is none.
+///
+/// A journal, a snapshot or a flash disk may keep the old blocks all the same.
+///
+/// # Errors
+/// [`FileError::Io`] if the system refuses.
+pub(crate) fn wipe(path: &Path) -> Result<(), FileError> {
+    let mut file = match OpenOptions::new().write(true).open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(io_error("open", path)(error)),
+    };
+    let len = file.metadata().map_err(io_error("look at", path))?.len();
+    io::copy(&mut io::repeat(0).take(len), &mut file).map_err(io_error("overwrite", path))?;
+    file.sync_all().map_err(io_error("sync", path))?;
+    std::fs::remove_file(path).map_err(io_error("remove", path))?;
+    path.parent().map_or(Ok(()), sync_folder)
 }
 
 /// Reads a file and checks its checksum; `None` if there is no such file.
 ///
 /// # Errors
 /// [`FileError::Io`] if it cannot be read, [`FileError::Damaged`] if its content is not what was written.
-pub(super) fn read(path: &Path) -> Result<Option<Zeroizing<String>>, FileError> {
+pub(crate) fn read(path: &Path) -> Result<Option<Zeroizing<String>>, FileError> {
     let file = match File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),

@@ -3,11 +3,14 @@
 use crate::descriptor::{PERIOD_KEYS_LEN, PeriodKeys};
 use data_encoding::BASE64_NOPAD;
 use onionkeep_common::cert::CERT_LEN;
-use onionkeep_common::{EncodedCert, IntroAuthKey, OnionAddress, TimePeriod};
+use onionkeep_common::keys::KeyError;
+use onionkeep_common::{DescSigningKey, EncodedCert, IntroAuthKey, OnionAddress, TimePeriod};
 use zeroize::Zeroizing;
 
 /// First line of the file.
 const HEAD: &str = "onionkeep-publisher period 1";
+/// Octets of the seed of the descriptor-signing key.
+const SEED_LEN: usize = 32;
 
 /// What must survive a restart about one period of one service.
 pub struct PeriodState {
@@ -15,6 +18,9 @@ pub struct PeriodState {
     pub period: TimePeriod,
     /// The descriptor's keys.
     pub keys: PeriodKeys,
+    /// The slot whose descriptor-signing key is used, if it is not one made here: its private half stays in the slot's own file,
+    /// so what was read from disk has to be completed by [`PeriodState::complete`].
+    pub slot: Option<DescSigningKey>,
     /// The highest revision counter that was used or seen; 0 before the first.
     pub revision: u64,
     /// The last certificate.
@@ -27,7 +33,35 @@ impl PeriodState {
     /// A period in which nothing has happened.
     #[must_use]
     pub const fn new(period: TimePeriod, keys: PeriodKeys) -> Self {
-        Self { period, keys, revision: 0, cert: None, listed: Vec::new() }
+        Self { period, keys, slot: None, revision: 0, cert: None, listed: Vec::new() }
+    }
+
+    /// Takes the private half of a slot's key; a certificate of another key goes.
+    ///
+    /// # Errors
+    /// [`KeyError`] never for a key that was made here.
+    pub fn complete(&mut self, slot: DescSigningKey, seed: &[u8; SEED_LEN]) -> Result<(), KeyError> {
+        self.keys = self.keys.with_signing(seed)?;
+        if self.slot != Some(slot) {
+            (self.slot, self.cert) = (Some(slot), None);
+        }
+        Ok(())
+    }
+
+    /// Whether the private half of its key is still in the slot's file only.
+    #[must_use]
+    pub fn is_incomplete(&self) -> bool {
+        self.slot.is_some_and(|slot| slot != *self.keys.signing_key())
+    }
+
+    /// Takes a key that is made anew, when the slot's is gone.
+    ///
+    /// # Errors
+    /// [`KeyError`] never for a key that was made here.
+    pub fn replace_key(&mut self, seed: &[u8; SEED_LEN]) -> Result<(), KeyError> {
+        self.keys = self.keys.with_signing(seed)?;
+        (self.slot, self.cert) = (None, None);
+        Ok(())
     }
 
     /// The counter for the next upload: the curve's, or one above the highest if that is not below it.
@@ -51,7 +85,13 @@ impl PeriodState {
         line(name, version);
         line("onion", &onion.to_string());
         line("period", &format!("{} {}", self.period.number.0, self.period.length.minutes()));
-        line("keys", &encode(&self.keys.to_bytes()[..]));
+        let mut keys = self.keys.to_bytes();
+        if let Some(slot) = &self.slot {
+            // The seed comes first; it is in the slot's file and nowhere else.
+            keys.iter_mut().take(SEED_LEN).for_each(|octet| *octet = 0);
+            line("slot", &encode(slot.as_bytes()));
+        }
+        line("keys", &encode(&keys[..]));
         line("revision", &self.revision.to_string());
         if let Some(cert) = &self.cert {
             line("certificate", &encode(&cert.0));
@@ -72,7 +112,7 @@ impl PeriodState {
         if lines.next() != Some(HEAD) {
             return Err("it is not a period file of this version");
         }
-        let (mut keys, mut revision, mut cert, mut listed) = (None, None, None, Vec::new());
+        let (mut keys, mut slot, mut revision, mut cert, mut listed) = (None, None, None, None, Vec::new());
         for line in lines {
             let (word, value) = line.split_once(' ').ok_or("a line has no value")?;
             match word {
@@ -81,6 +121,10 @@ impl PeriodState {
                 "period" if value == format!("{} {}", period.number.0, period.length.minutes()) => {}
                 "period" => return Err("it belongs to another period"),
                 "keys" => keys = Some(decode::<PERIOD_KEYS_LEN>(value)?),
+                "slot" => {
+                    let key = DescSigningKey::from_bytes(*decode(value)?);
+                    slot = Some(key.map_err(|_key| "the slot's key is not a key")?);
+                }
                 "revision" => {
                     revision = Some(value.parse().map_err(|_number| "the revision is not a number")?);
                 }
@@ -93,7 +137,7 @@ impl PeriodState {
         }
         let keys = PeriodKeys::from_bytes(&*keys.ok_or("the keys are missing")?);
         let keys = keys.map_err(|_why| "the keys are not usable")?;
-        Ok(Self { period, keys, revision: revision.ok_or("the revision is missing")?, cert, listed })
+        Ok(Self { period, keys, slot, revision: revision.ok_or("the revision is missing")?, cert, listed })
     }
 }
 

@@ -46,6 +46,9 @@ fn write_service(f: &mut fmt::Formatter<'_>, service: &ServiceStatus, now: u64) 
         Some(problem) => writeln!(f, " ({problem})")?,
         None => writeln!(f)?,
     }
+    if let Some(bundles) = &service.bundles {
+        write!(f, "{bundles}")?;
+    }
     writeln!(
         f,
         "  {:<16} {:<8} {:>11} {:>11} {:>7} {:>7} {:>6} {:>7}",

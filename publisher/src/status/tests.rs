@@ -20,6 +20,7 @@ fn document() -> Document {
         services: vec![ServiceStatus {
             address: crate::config::tests::A.to_owned(),
             mode: "ordinary".to_owned(),
+            bundles: None,
             signer: SignerStatus {
                 state: "away".to_owned(),
                 last_certificate: None,
