@@ -108,7 +108,7 @@ fn check_main(
     let request = store.request()?.ok_or(ImportFault::NoRequest(bundle.request))?;
     check_request(bundle, &request)?;
     let end = store.chain_end()?;
-    let previous = end.map_or(Previous::First, |end: ChainEnd| Previous::Bundle(end.digest));
+    let previous = end.map_or(Previous::First, |end: ChainEnd| end.previous);
     if bundle.previous != previous {
         return Err(ImportFault::Chain.into());
     }

@@ -60,7 +60,7 @@ pub fn new(store: &Store, wish: &Wish<'_>) -> Result<(Request, FileDigest), Cere
         onion: store.onion,
         id: fresh_id()?,
         sequence: end.map_or(1, |end| end.sequence.saturating_add(1)),
-        previous: end.map_or(Previous::First, |end: ChainEnd| Previous::Bundle(end.digest)),
+        previous: end.map_or(Previous::First, |end: ChainEnd| end.previous),
         created: wish.now,
         clockwork: wish.clockwork,
         requester: secret.public(),

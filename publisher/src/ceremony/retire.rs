@@ -1,6 +1,6 @@
 //! `retire`: wipes keys for ever, and writes the note that the operator carries to the token's side.
 
-use super::store::{ChainEnd, Place, Store};
+use super::store::{Place, Store};
 use super::{CeremonyError, usage};
 use crate::state::file;
 use data_encoding::HEXLOWER;
@@ -123,8 +123,8 @@ pub fn retire(
         store.wipe_slot(*period, key)?;
     }
     if *which == Which::All {
-        if let Some(current) = bundles.first() {
-            store.keep_chain(ChainEnd { sequence: current.content.sequence, digest: current.digest })?;
+        if let Some(end) = store.chain_end().ok().flatten() {
+            store.keep_chain(end)?;
         }
         for path in [store.file("request"), store.bundle_path(Place::Old), store.bundle_path(Place::Current)]
         {

@@ -7,7 +7,7 @@ use crate::state::{StateError, make_folder};
 use data_encoding::HEXLOWER;
 use ed25519_dalek::{Signer, SigningKey};
 use onionkeep_common::audit_key::{AuditKey, AuditSignature};
-use onionkeep_common::paper::{Bundle, FileDigest, Read, Request, RequestKey};
+use onionkeep_common::paper::{Bundle, Kind, Previous, Read, Request, RequestKey};
 use onionkeep_common::{DescSigningKey, OnionAddress, PeriodNumber, Signature};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
@@ -46,8 +46,9 @@ impl RequestSecret {
 pub struct ChainEnd {
     /// Its number.
     pub sequence: u32,
-    /// Its digest.
-    pub digest: FileDigest,
+    /// How the next request names it. After an emergency bundle that is the main bundle of the same request, which the token's
+    /// side knows; a new machine does not have it and begins anew.
+    pub previous: Previous,
 }
 
 /// Which of the two bundles.
@@ -257,8 +258,7 @@ impl Store {
         let Some(text) = file::read(&path)? else { return Ok(None) };
         let end = text.strip_prefix(CHAIN_HEAD).and_then(|rest| {
             let (sequence, digest) = rest.trim().split_once(' ')?;
-            let digest = FileDigest(onionkeep_common::paper::lines::hex(digest)?);
-            Some(ChainEnd { sequence: sequence.parse().ok()?, digest })
+            Some(ChainEnd { sequence: sequence.parse().ok()?, previous: digest.parse().ok()? })
         });
         Ok(Some(end.ok_or_else(|| damaged(&path, "it is not the end of a chain"))?))
     }
@@ -268,7 +268,7 @@ impl Store {
     /// # Errors
     /// [`StateError`] if the system refuses.
     pub fn keep_chain(&self, end: ChainEnd) -> Result<(), StateError> {
-        let text = format!("{CHAIN_HEAD}\n{} {}\n", end.sequence, end.digest);
+        let text = format!("{CHAIN_HEAD}\n{} {}\n", end.sequence, end.previous);
         Ok(file::write(&self.file("chain"), &text)?)
     }
 
@@ -277,10 +277,16 @@ impl Store {
     /// # Errors
     /// [`CeremonyError`] if what is there cannot be read.
     pub fn chain_end(&self) -> Result<Option<ChainEnd>, CeremonyError> {
-        let end = |read: Read<Bundle>| ChainEnd { sequence: read.content.sequence, digest: read.digest };
-        match self.bundle(Place::Current)? {
-            Some(read) => Ok(Some(end(read))),
-            None => Ok(self.retired_chain()?),
-        }
+        let Some(current) = self.bundle(Place::Current)? else { return Ok(self.retired_chain()?) };
+        let request = current.content.request;
+        let main = match current.content.kind {
+            Kind::Main => Some(current.digest),
+            Kind::Emergency => {
+                let old = self.bundle(Place::Old).unwrap_or_default();
+                old.filter(|old| old.content.request == request).map(|old| old.digest)
+            }
+        };
+        let previous = main.map_or(Previous::First, Previous::Bundle);
+        Ok(Some(ChainEnd { sequence: current.content.sequence, previous }))
     }
 }

@@ -158,10 +158,18 @@ fn an_emergency_bundle_ends_the_use_of_the_keys_before() {
     let bundles = stage.bundles();
     assert!(bundles.fit(&mut period, NOW, false).unwrap(), "at once, whatever certificate there is");
     assert_eq!(*period.keys.signing_key(), request.standby[1].key);
+    // The token's side knows the main bundle as the last.
+    let later = NOW.plus(2 * 86_400);
+    let (next, path) = stage.request(3, later);
+    let main = stage.store.bundle(Place::Old).unwrap().unwrap().digest;
+    assert_eq!((next.sequence, next.previous), (2, Previous::Bundle(main)));
+    stage.import(&stage.bundle(&path, Kind::Main, later), later).unwrap();
     // The same on a machine that knows nothing.
     let fresh = Stage::new();
     import(&fresh.store, &emergency, keys(), NOW).unwrap();
     assert_eq!(fresh.bundles().horizon(NOW).unwrap().slots, 3);
+    let (next, _path) = fresh.request(3, NOW);
+    assert_eq!((next.sequence, next.previous), (2, Previous::First));
 }
 
 #[test]
