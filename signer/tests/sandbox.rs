@@ -23,7 +23,7 @@ const HOME: &str = "ONIONKEEP_PROBE_HOME";
 /// Set in the child: a port on which somebody listens.
 const PORT: &str = "ONIONKEEP_PROBE_PORT";
 /// How many probes there are.
-const PROBES: usize = 12;
+const PROBES: usize = 13;
 
 /// A role by its word; `paths` is what a configuration would add.
 fn role(word: &str, own: &Path, port: u16) -> Option<Role> {
@@ -61,6 +61,8 @@ fn probe() {
     let probes: [(&str, bool); PROBES] = [
         ("read-own", File::open(own.join("own")).is_ok()),
         ("write-own", File::create(own.join("new")).is_ok()),
+        // As the ledger does when a file of it is full.
+        ("link-own", std::fs::hard_link(own.join("own"), own.join("linked")).is_ok()),
         ("read-other", File::open(&other).is_ok()),
         ("write-other", File::options().append(true).open(&other).is_ok()),
         ("read-settings", File::open("/etc/passwd").is_ok()),
@@ -115,7 +117,7 @@ fn without_a_sandbox_every_probe_succeeds() {
 
 #[test]
 fn the_gate_can_use_its_own_directory_and_nothing_else() {
-    assert_eq!(done("gate"), ["read-own", "write-own"]);
+    assert_eq!(done("gate"), ["read-own", "write-own", "link-own"]);
 }
 
 #[test]
@@ -126,7 +128,7 @@ fn a_vault_with_softhsm_can_read_its_tokens_and_nothing_else() {
 #[test]
 fn a_path_of_the_configuration_can_be_used_and_nothing_else() {
     assert_eq!(done("softhsm-paths"), ["read-own", "write-own"]);
-    assert_eq!(done("generic-paths"), ["read-own", "write-own", "read-settings", "connect"]);
+    assert_eq!(done("generic-paths"), ["read-own", "write-own", "link-own", "read-settings", "connect"]);
 }
 
 #[test]

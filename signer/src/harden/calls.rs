@@ -58,7 +58,7 @@ const THREAD: [Call; 42] = [
 ];
 
 /// What the gate needs besides: the ledger's files and its peers. No way to a socket but the one that listens.
-const GATE: [Call; 18] = [
+const GATE: [Call; 19] = [
     libc::SYS_accept4,
     libc::SYS_fchmod,
     libc::SYS_fchown,
@@ -68,6 +68,7 @@ const GATE: [Call; 18] = [
     libc::SYS_ftruncate,
     libc::SYS_getdents64,
     libc::SYS_getsockopt,
+    libc::SYS_linkat,
     libc::SYS_pipe2,
     libc::SYS_recvmsg,
     libc::SYS_renameat,

@@ -1,4 +1,4 @@
-//! Books with a mistake each, which the model of threads must find (`gate/model.rs`). In no other build.
+//! Books with a mistake each, which the model of threads must find (`signer/src/gate/model.rs`). In no other build.
 
 use super::*;
 
