@@ -260,6 +260,12 @@ impl<'a> UncheckedCert<'a> {
         &self.signer
     }
 
+    /// The end of life that it names.
+    #[must_use]
+    pub const fn expires(&self) -> ExpirationHours {
+        self.expires
+    }
+
     /// Checks the signature by the key that the certificate itself names.
     ///
     /// # Errors

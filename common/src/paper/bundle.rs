@@ -1,11 +1,11 @@
 //! A bundle of certificates: for each period of a request one key and its ladder, an hour a rung.
 
-use super::lines::{FileError, Lines};
+use super::lines::{FileError, Line, Lines};
 use super::request::{clockwork, only, purpose};
 use super::{FileDigest, Previous, Purpose, Read, RequestId, WordError, sealed};
 use crate::address::OnionAddress;
 use crate::blinding::TimePeriod;
-use crate::cert::{CERT_LEN, CertType, EncodedCert, UncheckedCert};
+use crate::cert::{CERT_LEN, CertType, EncodedCert, UncheckedCert, check_signatures};
 use crate::iso::Iso;
 use crate::keys::{BlindedId, DescSigningKey};
 use crate::ladder::Clockwork;
@@ -276,39 +276,56 @@ fn slot(
     let blinded = blinded.map_err(|why| line.wrong(format!("{why}")))?;
     line.end()?;
     let mut slot = BundleSlot { period, key, first, certs: Vec::new() };
+    let before = lines.clone();
     for index in 0..count {
-        let cert = cert(lines, &slot, index, &blinded)?;
+        let (_line, cert) = cert(lines, &slot, index, &blinded)?;
         slot.certs.push(cert);
+    }
+    if !all_signed(&slot, &blinded) {
+        // One by one, to name the line.
+        let mut again = before;
+        for index in 0..count {
+            let (line, cert) = cert(&mut again, &slot, index, &blinded)?;
+            let good =
+                UncheckedCert::parse(CertType::DescSigning, &cert.0).and_then(UncheckedCert::check_signature);
+            good.map_err(|why| line.wrong(format!("the certificate is not good: {why}")))?;
+        }
     }
     Ok(slot)
 }
 
-/// One certificate, checked.
-fn cert(
-    lines: &mut Lines<'_>,
+/// Whether all certificates of a slot are signed by the period's blinded key; asked of all at once, which is much faster.
+fn all_signed(slot: &BundleSlot, blinded: &BlindedId) -> bool {
+    let parse = |cert| UncheckedCert::parse(CertType::DescSigning, cert);
+    let certs = slot.certs.iter().map(|cert| parse(cert.0.as_slice())).collect::<Result<Vec<_>, _>>();
+    let signer = DescSigningKey::from_bytes(*blinded.as_bytes());
+    certs.is_ok_and(|certs| signer.is_ok_and(|signer| check_signatures(&signer, &certs, &[]).is_ok()))
+}
+
+/// One certificate, all of it checked but the signature.
+fn cert<'a>(
+    lines: &mut Lines<'a>,
     slot: &BundleSlot,
     index: usize,
     blinded: &BlindedId,
-) -> Result<EncodedCert, FileError> {
+) -> Result<(Line<'a>, EncodedCert), FileError> {
     let mut line = lines.take("cert")?;
     let expiry = ExpirationHours(line.value("the hour of expiry")?);
     if slot.expiry(index) != Some(expiry) {
         return Err(line.wrong(format!("hour {} is not the next rung of the ladder", expiry.0)));
     }
     let cert = EncodedCert(line.base64::<CERT_LEN>("the certificate")?);
-    let checked =
-        UncheckedCert::parse(CertType::DescSigning, &cert.0).and_then(UncheckedCert::check_signature);
-    let checked = checked.and_then(|cert| cert.check_time(expiry.time()));
-    let checked = checked.map_err(|why| line.wrong(format!("the certificate is not good: {why}")))?;
-    if checked.signer() != blinded.as_bytes() {
+    let read = UncheckedCert::parse(CertType::DescSigning, &cert.0);
+    let read = read.map_err(|why| line.wrong(format!("the certificate is not good: {why}")))?;
+    if read.signer() != blinded.as_bytes() {
         return Err(line.wrong("the certificate is not signed by the blinded key of this address and period"));
     }
-    if checked.certified() != slot.key.as_bytes() {
+    if read.certified() != slot.key.as_bytes() {
         return Err(line.wrong("the certificate is for another key than the slot's"));
     }
-    if checked.expires() != expiry {
+    if read.expires() != expiry {
         return Err(line.wrong("the certificate expires at another hour than its line says"));
     }
-    line.end()?;
-    Ok(cert)
+    line.clone().end()?;
+    Ok((line, cert))
 }

@@ -37,6 +37,7 @@ pub fn hex<const N: usize>(text: &str) -> Option<[u8; N]> {
 }
 
 /// The lines of a file.
+#[derive(Clone)]
 pub struct Lines<'a> {
     /// The signed part.
     signed: &'a str,
@@ -148,6 +149,7 @@ impl<'a> Lines<'a> {
 }
 
 /// One line, its name read.
+#[derive(Clone)]
 pub struct Line<'a> {
     /// Its number.
     number: usize,

@@ -165,6 +165,11 @@ fn login_count(kit: Kit) {
     };
     let (name, onion) = kit.init_with_key();
     kit.write_config(Some(&name.serial), &[onion], spy);
+    // The sandbox knows SoftHSM's own module only: this one must be told where the tokens are.
+    let file = kit.home.join("signer.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let table = format!("[token]\npaths = [\"{}\"]\n", kit.tokens().display());
+    std::fs::write(&file, text.replace("[token]\n", &table)).unwrap();
     let calls = kit.home.join("calls");
     let run = |pin: &str, arguments: &[&str]| {
         kit.write_pin(pin);
