@@ -53,7 +53,9 @@ fn main() -> ExitCode {
         day.story("import", import::tell),
         day.story("clients", clients::tell),
         day.story("choosy", choosy::tell),
-        day.story("takeover", takeover::tell),
+        // Issue 5: a client that knows the old descriptor hangs for tens of seconds when the old service ends at once; what
+        // the operator is told must name a time until which it has to go on.
+        day.story("takeover", takeover::tell).with_ignored_flag(true),
         crowd.story("distinct", distinct::tell),
     ];
     let conclusion = libtest_mimic::run(&arguments, stories);
