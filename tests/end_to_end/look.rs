@@ -2,19 +2,16 @@
 //!
 //! The numbers of the rows are those of the project's list of what could tell a frontend from an ordinary service.
 
-mod rows;
-
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use onionkeep_tests::daemon::Service;
 use onionkeep_tests::descriptor::Opened;
+use onionkeep_tests::look::rows::{self, Subject};
 use onionkeep_tests::stage::{HSDIRS, Stage};
 use onionkeep_tests::tornet::{Backend, ServiceKind};
 use onionkeep_tests::wait::{self, Seen};
-
-use rows::Subject;
 
 /// Until something has been published and found.
 const LIMIT: Duration = Duration::from_secs(90);

@@ -19,6 +19,7 @@ pub mod descriptor;
 pub mod fake_tor;
 pub mod fault_token;
 pub mod files;
+pub mod look;
 pub mod peer;
 pub mod process;
 pub mod report;

@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::clock;
+use crate::descriptor::{Opened, object, value};
 use anyhow::{Context, Result};
 use data_encoding::{BASE64, BASE64_NOPAD};
 use onionkeep_common::cert::{CertType, UncheckedCert};
-use onionkeep_tests::clock;
-use onionkeep_tests::descriptor::{Opened, object, value};
 use serde_json::Value;
 
 /// Seconds in an hour.
@@ -15,7 +15,7 @@ const HOUR: u64 = 3600;
 const BLOCK: usize = 10_000;
 
 /// What all HSDirs hold of one service.
-pub(super) struct Subject {
+pub struct Subject {
     /// For messages.
     name: &'static str,
     /// HSDir to descriptor, all of one upload.
@@ -26,12 +26,14 @@ pub(super) struct Subject {
 
 impl Subject {
     /// What was just fetched.
-    pub(super) fn new(name: &'static str, held: BTreeMap<String, Opened>) -> Self {
+    #[must_use]
+    pub fn new(name: &'static str, held: BTreeMap<String, Opened>) -> Self {
         Self { name, held, seen: clock::unix_now() }
     }
 
     /// One of the copies.
-    pub(super) fn any(&self) -> &Opened {
+    #[must_use]
+    pub fn any(&self) -> &Opened {
         self.held.values().next().expect("there is at least one")
     }
 }
@@ -59,7 +61,7 @@ impl<'a> Findings<'a> {
 }
 
 /// Rows that can be seen on one upload of one service.
-pub(super) fn one(subject: &Subject) -> Result<Vec<String>> {
+pub fn one(subject: &Subject) -> Result<Vec<String>> {
     let mut findings = Findings::new(subject.name);
     copies(subject, &mut findings)?;
     for opened in subject.held.values() {
@@ -234,7 +236,7 @@ fn specifier_types(octets: &[u8]) -> Vec<u8> {
 }
 
 /// Rows that need both: lengths, size class and shape are the same.
-pub(super) fn pair(ordinary: &Subject, frontend: &Subject) -> Result<Vec<String>> {
+pub fn pair(ordinary: &Subject, frontend: &Subject) -> Result<Vec<String>> {
     let mut findings = Findings::new("frontend beside C tor");
     let (theirs, ours) = (ordinary.any(), frontend.any());
     let length = |opened: &Opened| opened.outer.len() - opened.revision.to_string().len();
@@ -262,7 +264,7 @@ pub(super) fn pair(ordinary: &Subject, frontend: &Subject) -> Result<Vec<String>
 }
 
 /// Rows that need two uploads of one service in one period.
-pub(super) fn over_time(first: &Subject, second: &Subject) -> Result<Vec<String>> {
+pub fn over_time(first: &Subject, second: &Subject) -> Result<Vec<String>> {
     let mut findings = Findings::new("frontend over time");
     let (old, new) = (first.any(), second.any());
     findings.row(4, old.signing_key == new.signing_key, "a new descriptor-signing key");
@@ -280,7 +282,7 @@ pub(super) fn over_time(first: &Subject, second: &Subject) -> Result<Vec<String>
 }
 
 /// Row 22, as the publisher plans it: each descriptor on its own clock, 60 to 120 minutes after the upload before.
-pub(super) fn intervals(status: &Value) -> Result<Vec<String>> {
+pub fn intervals(status: &Value) -> Result<Vec<String>> {
     let mut findings = Findings::new("frontend's plan");
     let descriptors =
         status["services"][0]["descriptors"].as_array().context("no descriptors in the status")?;
