@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result, anyhow};
@@ -25,12 +26,21 @@ pub(crate) struct Group {
     report: Report,
     /// The stage between two stories.
     stage: Mutex<Option<Stage>>,
+    /// Whether a story has been told: the first one is told from the publisher's very start.
+    begun: AtomicBool,
 }
 
 impl Group {
     /// A group without a stage yet.
     pub(crate) fn new(name: &'static str, pace: Pace, backends: usize, report: &Report) -> Arc<Self> {
-        Arc::new(Self { name, pace, backends, report: report.named(name), stage: Mutex::new(None) })
+        Arc::new(Self {
+            name,
+            pace,
+            backends,
+            report: report.named(name),
+            stage: Mutex::new(None),
+            begun: AtomicBool::new(false),
+        })
     }
 
     /// A story of this group as a test.
@@ -45,7 +55,7 @@ impl Group {
         let mut place = self.stage.lock().unwrap_or_else(PoisonError::into_inner);
         let mut stage = match place.take() {
             Some(stage) => stage,
-            None => Stage::build(self.pace, self.backends, &self.report)?,
+            None => self.build()?,
         };
         let start = self.report.elapsed();
         let logs = stage.run.path().display().to_string();
@@ -58,6 +68,17 @@ impl Group {
         self.report.reached(&format!("story {name}: good, {:.1} s", took.as_secs_f64()));
         *place = Some(stage);
         Ok(())
+    }
+
+    /// A new stage. The first story is told from the publisher's very start; a later one, for which the stage has to be made
+    /// anew, finds what the first one leaves: a frontend that is published.
+    fn build(&self) -> Result<Stage> {
+        let mut stage = Stage::build(self.pace, self.backends, &self.report)?;
+        if self.begun.swap(true, Ordering::Relaxed) {
+            let logs = stage.run.path().display().to_string();
+            stage.wait_all_uploads().with_context(|| format!("the logs are in {logs}"))?;
+        }
+        Ok(stage)
     }
 
     /// Takes the stage down and removes its directory.
