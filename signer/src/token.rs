@@ -215,6 +215,9 @@ pub enum TokenError {
     /// The root key is not guarded.
     #[error("the token's root key is not guarded: {0}")]
     Exposed(String),
+    /// This token makes no key that the ledger can be signed with.
+    #[error("this token makes no audit key, neither Ed25519 nor P-256, so it cannot serve: {0}")]
+    NoAuditKind(String),
     /// There is no audit key.
     #[error("the token has no onionkeep audit key")]
     NoAuditKey,
@@ -268,7 +271,7 @@ impl Explain for TokenError {
             Self::NoAuditKey | Self::AuditKeys(_) | Self::AuditExposed(_) => Kind::Verification,
             Self::Unfit(_) => Kind::Verification,
             Self::NoDataObjects(_) => Kind::Internal,
-            Self::NoSuchSeal { .. } => Kind::Usage,
+            Self::NoSuchSeal { .. } | Self::NoAuditKind(_) => Kind::Usage,
             Self::Refused(_) => Kind::Verification,
             Self::Init(_) => Kind::Refused,
         }
@@ -296,6 +299,9 @@ impl Explain for TokenError {
             Self::Roots(_) => "keep the root key with which the onion keys were sealed, delete the other",
             Self::Exposed(_) => {
                 "do not use this token; the root key must be made on it, sensitive and not extractable"
+            }
+            Self::NoAuditKind(_) => {
+                "take another token for serving: docs/TOKENS.md says which have such keys"
             }
             Self::NoAuditKey => "onionkeep-signer init makes it together with the ledger",
             Self::AuditKeys(_) => "delete those that the ledger's first line does not name",

@@ -6,12 +6,14 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
+use data_encoding::HEXLOWER;
+use onionkeep_common::wire::Reply;
 use onionkeep_tests::assurance::subject::{SLOTS_PER_ONION, Subject};
 use onionkeep_tests::assurance::{canary, hostile, kills, rounds, strangers};
+use onionkeep_tests::peer;
 
 /// What can be asked for.
-const USAGE: &str =
-    "usage: assurance scan [SIGNINGS] | canary | kills [COUNT] | hostile [SECONDS] | strangers [COUNT]";
+const USAGE: &str = "usage: assurance scan [SIGNINGS] | canary | kills [COUNT] | hostile [SECONDS] | strangers [COUNT] | ask SOCKET ONION NUMBER";
 
 fn main() -> Result<()> {
     let mut words = std::env::args().skip(1);
@@ -48,6 +50,15 @@ fn main() -> Result<()> {
             let words: Vec<String> = std::env::args().skip(2).collect();
             let [socket, onion, tries] = words.as_slice() else { bail!(USAGE) };
             println!("{}", strangers::be_a_stranger(Path::new(socket), onion, tries.parse()?)?);
+            return Ok(());
+        }
+        // What `tests/tokens` asks a signer with.
+        "ask" => {
+            let words: Vec<String> = std::env::args().skip(2).collect();
+            let [socket, onion, number] = words.as_slice() else { bail!(USAGE) };
+            let reply = peer::ask(Path::new(socket), onion.parse()?, number.parse()?)?;
+            let Reply::Certificate(cert) = reply else { bail!("no certificate: {reply:?}") };
+            println!("{}", HEXLOWER.encode(&cert.0));
             return Ok(());
         }
         "strangers" => {

@@ -48,20 +48,21 @@ pub(super) fn create(live: &mut Live) -> Result<(), Trouble> {
     if !find(live, ObjectClass::PRIVATE_KEY)?.is_empty() {
         return Err(TokenError::AuditKeys(1).into());
     }
-    let mut unknown = TokenError::NoAuditKey;
+    let mut unknown = String::new();
     for curve in &CURVES {
         match generate(live, curve) {
             Ok(()) => return Ok(()),
             Err(error) if answer::is_unknown_kind(&error) => {
-                unknown = answer::failed("generating the audit key", &error);
+                unknown = answer::word(&error);
             }
             Err(error) => return Err(error.into()),
         }
     }
-    Err(unknown.into())
+    Err(TokenError::NoAuditKind(unknown).into())
 }
 
-/// Generates a key pair of one kind.
+/// Generates a key pair of one kind. The public half is not asked to verify: that is done in software, and a TPM's module takes
+/// `CKA_VERIFY` for the right to decrypt, which the private half must not have.
 fn generate(live: &Live, curve: &Curve) -> cryptoki::error::Result<()> {
     let public = [
         Attribute::Token(true),
@@ -70,7 +71,6 @@ fn generate(live: &Live, curve: &Curve) -> cryptoki::error::Result<()> {
         Attribute::EcParams(curve.params.to_vec()),
         Attribute::Label(LABEL.to_vec()),
         Attribute::Id(ID.to_vec()),
-        Attribute::Verify(true),
     ];
     let private = [
         Attribute::Token(true),
