@@ -1,21 +1,22 @@
 //! Chooses what each HSDir's descriptor lists out of the live backends' points. Pure: no clock, no dice.
 //!
 //! Fair by weight, at each moment or over time (`wheel`). Steady: a point that is listed stays while its backend lists
-//! it and shares allow. No relay twice in one descriptor, as C tor never does (`assign`).
+//! it and shares allow (`table`). No relay twice in one descriptor, as C tor never does (`assign`).
 
 mod assign;
 mod places;
+mod table;
 mod wheel;
 
 pub use places::Places;
 
 use crate::descriptor::{ClientPublicKey, FlowControl, IntroPoint};
 use crate::schedule::Digest;
-use assign::{Taste, assign};
 use onionkeep_common::{IntroAuthKey, UnixTime};
 use sha3::{Digest as _, Sha3_256};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
+use table::Table;
 use wheel::{Sector, Wheel};
 
 /// How many points are listed, and whether all HSDirs get the same.
@@ -252,58 +253,11 @@ pub fn choose(candidates: &[Candidate<'_>], situation: &Situation<'_>) -> Merged
         weight: u64::from(candidate.weight.max(1)),
         points: u64::try_from(candidate.points.len()).unwrap_or_default(),
     };
-    let sets = situation.sets.max(1);
-    let wheel = Wheel::new(usable.iter().map(sector).collect(), situation.mode, sets);
-    let fillers = wheel.heaviest();
-    let mut used = BTreeMap::new();
-    let mut merged =
-        Merged { pow, next_step: wheel.next_step(situation.seed, situation.now), ..Merged::default() };
-    for (number, mut shares) in wheel.shares(situation.seed, situation.now).into_iter().enumerate() {
-        let listed: BTreeSet<_> = match situation.listed.get(number) {
-            Some(own) if situation.listed.len() == sets => own.iter().copied().collect(),
-            _ => situation.listed.iter().flatten().copied().collect(),
-        };
-        if situation.hold {
-            shares = hold(&wheel, &usable, shares, &listed);
-        }
-        let taste = Taste { listed: &listed, avoid: situation.avoid, used: &used, secret: situation.secret };
-        let chosen = assign(&usable, &shares, &fillers, &taste);
-        for (_at, point) in &chosen {
-            let times: &mut usize = used.entry(*point.auth_key()).or_default();
-            *times = times.saturating_add(1);
-        }
-        merged.sets.push(Choice::new(&usable, chosen, situation.secret));
-    }
-    merged
-}
-
-/// The shares of what is listed and works, filled up with what the wheel wants. If a backend that is due a place of its
-/// own has none, or more is listed than there are places, it is the wheel's shares after all.
-fn hold(
-    wheel: &Wheel,
-    usable: &[&Candidate<'_>],
-    wanted: Vec<(usize, usize)>,
-    listed: &BTreeSet<IntroAuthKey>,
-) -> Vec<(usize, usize)> {
-    let held = |candidate: &&Candidate<'_>| {
-        candidate.points.iter().filter(|point| listed.contains(point.auth_key())).count()
-    };
-    let mut shares: BTreeMap<usize, usize> =
-        usable.iter().map(held).enumerate().filter(|(_at, held)| *held > 0).collect();
-    let mut free = wheel.places.checked_sub(shares.values().sum());
-    for (at, want) in &wanted {
-        if wheel.is_due(*at) && !shares.contains_key(at) {
-            free = None;
-        }
-        let Some(left) = free else { return wanted };
-        let more = want.saturating_sub(shares.get(at).copied().unwrap_or_default()).min(left);
-        if more > 0 {
-            let share = shares.entry(*at).or_default();
-            *share = share.saturating_add(more);
-            free = Some(left.saturating_sub(more));
-        }
-    }
-    shares.into_iter().collect()
+    let wheel = Wheel::new(usable.iter().map(sector).collect(), situation.mode, situation.sets.max(1));
+    let table = Table::new(&usable, &wheel, situation);
+    let (sets, short) = table.seat();
+    let sets = sets.into_iter().map(|set| Choice::new(&usable, set, situation.secret)).collect();
+    Merged { sets, pow, next_step: wheel.next_step(situation.seed, situation.now, short), clients: None }
 }
 
 /// A point's place in every order: a hash that only we can compute.

@@ -67,9 +67,8 @@ fn all_there(status: &Value) -> Result<()> {
     let backends = service["backends"].as_array().context("no backends")?;
     let shares: Vec<_> = backends.iter().filter_map(|backend| backend["share"].as_u64()).collect();
     ensure!(shares.len() == TORS * EACH, "{} backends", shares.len());
-    // A 24th is 41,666 millionths; where two backends share all their relays a place may go to another.
-    let fair = shares.iter().filter(|share| (41_000..42_000).contains(*share)).count();
-    ensure!(fair + 2 >= shares.len(), "shares: {shares:?}");
+    // A 24th is 41,666 millionths.
+    ensure!(shares.iter().all(|share| (41_000..42_000).contains(share)), "shares: {shares:?}");
     let descriptors = service["descriptors"].as_array().context("no descriptors")?;
     let fetched = descriptors.iter().find(|one| one["fetched_now"] == true).context("none is fetched")?;
     let stored = fetched["hsdirs"].as_array().context("no HSDirs")?.iter();

@@ -4,8 +4,10 @@ use super::assign::relay;
 use super::*;
 use onionkeep_common::IntroEncKey;
 use proptest::prelude::*;
+use std::collections::BTreeMap;
 
 mod clients;
+mod room;
 
 /// A point with key number `key` on relay number `relay`.
 pub(crate) fn point(key: u8, relay: u8) -> IntroPoint {

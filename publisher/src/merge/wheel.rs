@@ -7,12 +7,13 @@
 
 use super::Mode;
 use onionkeep_common::UnixTime;
-use std::cmp::Reverse;
 
 /// A turn from spoke to spoke in the modes that do not hide that points change, in **seconds**.
 const HOUR: u64 = 3600;
 /// Most steps of such a turn: an upload every five minutes.
 const STEPS_MOST: u64 = 12;
+/// Steps of an hour in which those change who are short of places, if the wheel stands.
+const STEPS_SHORT: u64 = 6;
 /// How often each backend is listed in such a turn, if the steps allow: the more often, the less rounding.
 const TIMES: u64 = 4;
 /// Fewer points than so many are never listed for the sake of the weights: two may fail at once.
@@ -42,6 +43,8 @@ pub(super) struct Wheel {
     pub(super) places: usize,
     /// How the wheel moves.
     pace: Pace,
+    /// Whether it must not show that points change.
+    hidden: bool,
 }
 
 /// How a wheel moves: once from spoke to spoke in so many **seconds**, in so many steps.
@@ -57,7 +60,9 @@ impl Wheel {
     /// Chooses the number of places and the pace for a mode.
     pub(super) fn new(sectors: Vec<Sector>, mode: Mode, sets: usize) -> Self {
         let total = sectors.iter().map(|sector| sector.weight).sum();
-        let mut wheel = Self { sectors, total, sets, places: 0, pace: Pace { turn: HOUR, steps: 1 } };
+        let hidden = matches!(mode, Mode::Ordinary { .. });
+        let pace = Pace { turn: HOUR, steps: 1 };
+        let mut wheel = Self { sectors, total, sets, places: 0, pace, hidden };
         let most = wheel.most(mode.points());
         wheel.places = match mode {
             Mode::Ordinary { .. } => most,
@@ -112,13 +117,26 @@ impl Wheel {
         Pace { turn: HOUR, steps }
     }
 
-    /// When after `now` the wheel moves; `None` if it stands.
-    pub(super) fn next_step(&self, seed: &[u8; 32], now: UnixTime) -> Option<UnixTime> {
-        let Pace { turn, steps } = self.pace;
+    /// When after `now` the wheel moves; `None` if it stands. `short`: somebody has fewer places than due, so that those who
+    /// are short change with time even if the wheel stands.
+    pub(super) fn next_step(&self, seed: &[u8; 32], now: UnixTime, short: bool) -> Option<UnixTime> {
+        let Pace { turn, steps } = if short { self.restless() } else { self.pace };
         let at = now.0.saturating_add(start(seed)).checked_rem(turn)?;
         let next = step(at, turn, steps).saturating_add(1);
         let next_at = next.saturating_mul(turn).div_ceil(steps);
         (steps > 1).then(|| now.plus(next_at.saturating_sub(at).max(1)))
+    }
+
+    /// The pace with which those change who are short of places: the wheel's own, if it moves.
+    fn restless(&self) -> Pace {
+        let steps = if self.hidden { 1 } else { STEPS_SHORT };
+        if self.pace.steps > 1 { self.pace } else { Pace { turn: HOUR, steps } }
+    }
+
+    /// Which step since the beginning of time it is.
+    pub(super) fn epoch(&self, seed: &[u8; 32], now: UnixTime) -> u64 {
+        let Pace { turn, steps } = self.restless();
+        step(now.0.saturating_add(start(seed)), turn, steps)
     }
 
     /// How far the wheel has moved from a spoke to the next at `now`, of 2^64.
@@ -164,11 +182,16 @@ impl Wheel {
         self.sectors.get(at).is_some_and(|sector| sector.weight.saturating_mul(places) >= self.total)
     }
 
-    /// Backends by weight, the heaviest first: who may fill a place that the wheel could not give.
-    pub(super) fn heaviest(&self) -> Vec<usize> {
-        let mut order: Vec<usize> = (0..self.sectors.len()).collect();
-        order.sort_by_key(|at| Reverse(self.sectors.get(*at).map(|sector| sector.weight)));
-        order
+    /// The backend at a point of the circle, which is taken modulo the circle's length.
+    pub(super) fn at(&self, point: u64) -> Option<usize> {
+        let mut left = point.checked_rem(self.total)?;
+        self.sectors.iter().position(|sector| match left.checked_sub(sector.weight) {
+            Some(rest) => {
+                left = rest;
+                false
+            }
+            None => true,
+        })
     }
 }
 
