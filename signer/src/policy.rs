@@ -36,9 +36,8 @@ impl Budget {
 
     /// How many of them in one hour: a quarter, but one for each key of a period at least.
     #[must_use]
-    pub const fn burst(self) -> usize {
-        let quarter = self.0 / 4;
-        if quarter < KEYS_PER_PERIOD_MAX { KEYS_PER_PERIOD_MAX } else { quarter }
+    pub fn burst(self) -> usize {
+        (self.0 / 4).max(KEYS_PER_PERIOD_MAX)
     }
 }
 

@@ -20,6 +20,8 @@ use onionkeep_common::{
 };
 use tempfile::TempDir;
 
+mod bounds;
+
 /// A quarter to five in the afternoon of a period that began at noon.
 const NOW: UnixTime = UnixTime(1_795_365_900);
 /// The publisher.

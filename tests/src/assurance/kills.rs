@@ -17,7 +17,7 @@ use crate::peer::{self, Peer};
 /// How long one answer may take.
 const LIMIT: Duration = Duration::from_secs(20);
 /// New certificates that are asked for in a round.
-const NEW_PER_ROUND: usize = 4;
+pub const NEW_PER_ROUND: usize = 4;
 /// A kill comes at most this many microseconds after the first request of a round.
 const LATEST_KILL_MICROS: usize = 12_000;
 
@@ -34,6 +34,17 @@ pub struct Count {
     pub forgotten: Vec<String>,
     /// The longest time from a start to serving.
     pub slowest_start: Duration,
+}
+
+impl Count {
+    /// Adds what another run counted.
+    pub fn add(&mut self, other: Self) {
+        self.rounds += other.rounds;
+        self.released += other.released;
+        self.remembered += other.remembered;
+        self.forgotten.extend(other.forgotten);
+        self.slowest_start = self.slowest_start.max(other.slowest_start);
+    }
 }
 
 /// Starts, asks, kills a random process of the signer and then the rest, `rounds` times; then asks for everything again.

@@ -122,7 +122,10 @@ fn every_flip_is_found_in_its_line() {
         before.push((at, chain.clone()));
         // The line end: two lines become one.
         if let Some(next) = texts.get(at + 1) {
-            assert!(refuses(chain, &format!("{}\u{b}{next}", texts[at]), at));
+            for bit in [1, 2, 4, 8, 0x10, 0x20, 0x40_u8] {
+                let end = char::from(b'\n' ^ bit);
+                assert!(refuses(chain, &format!("{}{end}{next}", texts[at]), at), "end of line {}", at + 1);
+            }
         }
     });
     let try_some = |part: &[(usize, Chain)]| -> usize {
