@@ -95,7 +95,9 @@ def build(package, flags, mutants):
                 at = sum(map(len, text.splitlines(keepends=True)[: span["line_start"] - 1])) + span["column_start"]
                 marks = re.findall(r"/\*<(\d+|/)>\*/", text[:at])
                 if marks and marks[-1] != "/":
-                    mutants[int(marks[-1]) - 1]["left"] = f"{NO_PROGRAM}: {error['message']}"
+                    # Two `impl Trait` are two types: only alone would it be a program.
+                    why = "another type" if "arms have incompatible types" in error["message"] else NO_PROGRAM
+                    mutants[int(marks[-1]) - 1]["left"] = f"{why}: {error['message']}"
         if before == (len(frozen), sum("left" in mutant for mutant in mutants)):
             sys.exit("error: the changed tree does not compile:\n" + "".join(error["rendered"] for error in errors))
 

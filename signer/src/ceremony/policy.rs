@@ -19,7 +19,7 @@ pub const HORIZON: u64 = 30;
 /// How many periods ahead may be asked for at all.
 pub const HORIZON_MAX: u64 = 90;
 /// How far ahead the last period may start at all, in **seconds**: 90 days.
-const HORIZON_SECONDS: u64 = 90 * 86_400;
+const HORIZON_SECONDS: u64 = 7_776_000;
 /// A request may be made so long after now, in **seconds**: two clocks that are not set alike.
 const AHEAD: u64 = 3600;
 /// **Seconds** in a minute, twice: a shared random run has 24 voting intervals, a period's offset is 12 of them in minutes.
