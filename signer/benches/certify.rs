@@ -192,7 +192,8 @@ fn memory(serving: &Serving) -> [u64; 3] {
     let [sum, peak] = ["VmRSS:", "VmHWM:"].map(|name| serving.all().map(|pid| kib(pid, name)).iter().sum());
     let frames: BTreeSet<u64> = serving.all().into_iter().flat_map(frames).collect();
     // Without root the kernel shows no frames, or all as 0.
-    let once = if frames.len() > 1 { frames.len() as u64 * PAGE / 1024 } else { sum };
+    let count = u64::try_from(frames.len()).unwrap();
+    let once = if count > 1 { count * PAGE / 1024 } else { sum };
     [once, sum, peak]
 }
 
