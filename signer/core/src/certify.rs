@@ -67,6 +67,17 @@ impl ExpandedKey {
         hedge: &Hedge,
         each: impl FnMut(EncodedCert),
     ) -> Result<(), CoreError> {
+        self.climb(ladder, &self.factor(ladder.first.period), hedge, each)
+    }
+
+    /// Makes the ladder if `factor` leads to the public blinded key.
+    fn climb(
+        &self,
+        ladder: &Ladder,
+        factor: &Scalar,
+        hedge: &Hedge,
+        each: impl FnMut(EncodedCert),
+    ) -> Result<(), CoreError> {
         let Ladder { first: CertTerms { period, key, expires }, count } = ladder;
         let expected = self.public().blinded(*period)?;
         let body = |rung: u32, blinded: &BlindedId| {
@@ -76,7 +87,7 @@ impl ExpandedKey {
                 Some(_) | None => Err(CoreError::Fault),
             }
         };
-        self.sign_each(&self.factor(*period), Some(hedge), *count, body, each)
+        self.sign_each(factor, Some(hedge), *count, body, each)
     }
 
     /// The certificate exactly as C tor makes it, with a nonce from the message alone: for the vectors.

@@ -198,6 +198,10 @@ fn a_blinded_key_that_differs_from_the_public_one_is_a_fault() {
     assert!(key.issue(&terms, &key.factor(period), Some(&hedge(1))).is_ok());
     let result = key.issue(&terms, &key.factor(period.next()), Some(&hedge(1)));
     assert_eq!(result, Err(CoreError::Fault));
+    let (ladder, mut given) = (Ladder { first: terms, count: 3 }, 0);
+    assert_eq!(key.climb(&ladder, &key.factor(period), &hedge(1), |_cert| given += 1), Ok(()));
+    let result = key.climb(&ladder, &key.factor(period.next()), &hedge(1), |_cert| given += 1);
+    assert_eq!((result, given), (Err(CoreError::Fault), 3));
 }
 
 proptest::proptest! {

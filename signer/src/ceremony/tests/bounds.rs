@@ -127,10 +127,10 @@ fn nothing_is_asked_of_the_token_or_recorded_against_a_rule() {
         let mut request = room.request();
         alter(&mut request);
         let refused = room.issue(&read(request)).unwrap_err().to_string();
-        assert!(refused.starts_with(&format!("{rule}: ")), "{rule}: {refused}");
+        assert!(refused.starts_with(&format!("error: {rule}: ")), "{rule}: {refused}");
         assert_eq!(state(&room), before, "{rule}");
     }
     room.note(Event::Deny(Denied::Request(RequestId([4; 16]))));
     let request = read(room.request());
-    assert!(room.issue(&request).unwrap_err().to_string().starts_with("req-denied: "));
+    assert!(room.issue(&request).unwrap_err().to_string().starts_with("error: req-denied: "));
 }
