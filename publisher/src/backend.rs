@@ -6,6 +6,7 @@
 use crate::descriptor::{Decoded, FlowControl, IntroPoint};
 use crate::schedule::Verdict;
 use onionkeep_common::{OnionAddress, TimePeriod, UnixTime};
+use std::collections::BTreeSet;
 
 /// C tor uploads at least every 120 minutes; with half an hour for the uncertainty of the counter and slow uploads.
 ///
@@ -94,6 +95,8 @@ pub struct Backend {
     seen: Option<Seen>,
     /// When an HSDir last gave a good descriptor, new or not.
     last_good: Option<UnixTime>,
+    /// When it last had other introduction points than before.
+    points_changed: Option<UnixTime>,
     /// Fetches in a row at which every HSDir said "none".
     misses: u32,
     /// Failed probes in a row.
@@ -115,6 +118,7 @@ impl Backend {
             draining: false,
             seen: None,
             last_good: None,
+            points_changed: None,
             misses: 0,
             probe_failures: 0,
             probe_up: None,
@@ -155,6 +159,12 @@ impl Backend {
         self.unconfirmed = false;
         if observation == Observation::New {
             let uploaded = uploaded_at(now, run_start, decoded.revision);
+            let keys = |points: &[IntroPoint]| -> BTreeSet<_> {
+                points.iter().map(|point| *point.auth_key()).collect()
+            };
+            if self.seen.as_ref().is_none_or(|seen| keys(&seen.points) != keys(&decoded.intro_points)) {
+                self.points_changed = Some(now);
+            }
             self.seen = Some(Seen {
                 period,
                 revision: decoded.revision,
@@ -166,6 +176,12 @@ impl Backend {
             });
         }
         observation
+    }
+
+    /// When it last had other introduction points than before.
+    #[must_use]
+    pub const fn points_changed(&self) -> Option<UnixTime> {
+        self.points_changed
     }
 
     /// Every HSDir that was asked says that there is no descriptor.

@@ -18,6 +18,7 @@ use std::fmt::Display;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 /// Exit code of `status` when there is a warning.
 const WARNING: u8 = 9;
@@ -43,9 +44,12 @@ enum Command {
     /// Show what a running publisher does; exit code 9 if something needs a look, 5 if none runs
     #[command(after_help = "Example:\n  onionkeep-publisher --config publisher.toml status --json")]
     Status {
-        /// Print the whole document for machines
-        #[arg(long)]
+        /// Print the whole document for machines; it has the fields of Onionbalance's status too
+        #[arg(long, conflicts_with = "watch")]
         json: bool,
+        /// Show it on the terminal until q is typed, anew every 2 or so many seconds
+        #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "2", value_parser = clap::value_parser!(u64).range(1..=3600))]
+        watch: Option<u64>,
     },
     /// Find everything that is wrong in the configuration
     #[command(after_help = "Example:\n  onionkeep-publisher --config publisher.toml check-config")]
@@ -198,7 +202,11 @@ fn run(cli: &Cli) -> Result<u8, Failure> {
                 reactor::Stopped::Interrupted => 130,
             })
         }
-        Command::Status { json } => status(&Config::load(&cli.config)?, *json),
+        Command::Status { watch: Some(every), .. } => {
+            let socket = Config::load(&cli.config)?.status_socket;
+            Ok(status::watch(&socket, Duration::from_secs(*every))?)
+        }
+        Command::Status { json, watch: None } => status(&Config::load(&cli.config)?, *json),
         Command::Reload => control(&cli.config, &Request::Reload {}),
         Command::Backend(command) => control(&cli.config, &command.request()),
         Command::CheckConfig => check_config(&cli.config),

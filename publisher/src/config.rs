@@ -3,8 +3,9 @@
 mod secret;
 mod values;
 
-use crate::descriptor::{ClientKey, MAX_INTRO_POINTS};
+use crate::descriptor::ClientKey;
 use crate::merge::Mode;
+use crate::metrics::MetricsAddr;
 use crate::probe::SocksAddr;
 use crate::tor::{ControlAddr, Password, TorConfig};
 use onionkeep_common::OnionAddress;
@@ -23,14 +24,19 @@ pub(crate) const BACKENDS_MAX: usize = 3000;
 pub(crate) const WEIGHTS: RangeInclusive<u64> = 1..=1000;
 /// What a backend's name may be.
 pub(crate) const NAME_RULE: &str = "wanted are 1 to 32 of the characters A-Z a-z 0-9 - _ .";
-/// How many points are listed in ordinary mode without `intro_points`: what a C tor service has by default.
-///
-/// Spec: C tor, `NUM_INTRO_POINTS_DEFAULT`.
-const ORDINARY_POINTS: u64 = 3;
-/// Most points in ordinary mode: more make the descriptor longer than most services' are.
-const ORDINARY_MOST: u64 = 8;
+/// Three of four HSDirs: one or two of them are often on their way out of the network.
+const ALARM_PERCENT: u64 = 75;
 /// Keys of the top level.
-const TOP: &[&str] = &["state_dir", "status_socket", "control_socket", "tor", "period", "service"];
+const TOP: &[&str] = &[
+    "state_dir",
+    "status_socket",
+    "control_socket",
+    "alarm_hsdirs_percent",
+    "metrics",
+    "tor",
+    "period",
+    "service",
+];
 /// Keys of `[tor]`.
 const TOR: &[&str] = &["control", "password", "allow_plain_cookie", "socks"];
 /// Keys of `[[service]]`.
@@ -40,14 +46,12 @@ const SERVICE: &[&str] = &[
     "bundles",
     "mode",
     "intro_points",
-    OLD_POINTS,
+    values::OLD_POINTS,
     "probe_port",
     "probe_interval_seconds",
     "authorized_clients",
     "backend",
 ];
-/// A key of the first release that `mode` and `intro_points` replace.
-const OLD_POINTS: &str = "max_intro_points";
 /// Keys of `[[service.backend]]`.
 const BACKEND: &[&str] = &["name", "address", "weight", "drain", "client_key", "pow"];
 
@@ -164,6 +168,15 @@ pub struct ServiceConfig {
     pub backends: Vec<BackendConfig>,
 }
 
+/// How metrics are given out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MetricsConfig {
+    /// Where.
+    pub listen: MetricsAddr,
+    /// Whether labels show onion addresses as a whole.
+    pub full_addresses: bool,
+}
+
 /// The whole configuration.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -173,6 +186,10 @@ pub struct Config {
     pub status_socket: PathBuf,
     /// The control socket, if there is one.
     pub control_socket: Option<PathBuf>,
+    /// An alarm is raised if a smaller share of its HSDirs holds a descriptor, in hundredths.
+    pub alarm_hsdirs_percent: u32,
+    /// Where metrics are given out, if they are.
+    pub metrics: Option<MetricsConfig>,
     /// How tor is reached.
     pub tor: TorSection,
     /// The network's clockwork, for requests.
@@ -204,6 +221,8 @@ impl Config {
             if control_socket.is_some() && control_socket == status_socket {
                 top.report("control_socket", "control_socket: the status socket is there already");
             }
+            let percent = top.number("alarm_hsdirs_percent", 1..=100).unwrap_or(ALARM_PERCENT);
+            let metrics = values::metrics(top);
             let tor = top.required_section("tor", TOR).and_then(|section| tor_section(&section));
             let socks = tor.as_ref().is_none_or(|tor| tor.socks.is_some());
             let clockwork = values::clockwork(top);
@@ -212,6 +231,8 @@ impl Config {
                 state_dir: state_dir?,
                 status_socket: status_socket?,
                 control_socket,
+                alarm_hsdirs_percent: u32::try_from(percent).unwrap_or(100),
+                metrics: metrics?,
                 tor: tor?,
                 clockwork: clockwork?,
                 services: services?,
@@ -275,7 +296,7 @@ fn service(section: &Section<'_, '_>, socks: bool, frontends: &[OnionAddress]) -
     let address = section.required_parsed("address");
     let bundles = section.truth("bundles").unwrap_or(false);
     let signer = if section.has("signer") || !bundles { Some(absolute(section, "signer")) } else { None };
-    let mode = mode(section);
+    let mode = values::mode(section);
     let port = section.number("probe_port", 1..=65_535);
     let interval = section.number("probe_interval_seconds", 1..=86_400);
     if port.is_some() && !socks {
@@ -301,32 +322,6 @@ fn service(section: &Section<'_, '_>, socks: bool, frontends: &[OnionAddress]) -
         authorized_clients: clients,
         backends: backends?,
     })
-}
-
-/// Reads `mode` and `intro_points`.
-fn mode(section: &Section<'_, '_>) -> Option<Mode> {
-    if section.has(OLD_POINTS) {
-        section.report(
-            OLD_POINTS,
-            "max_intro_points: replaced by mode and intro_points; for up to 20 points write mode = \"wide\"",
-        );
-    }
-    let most = u64::try_from(MAX_INTRO_POINTS).unwrap_or_default();
-    let points = |range: RangeInclusive<u64>, usual: u64| {
-        let points = section.number("intro_points", range).unwrap_or(usual);
-        usize::try_from(points).unwrap_or(MAX_INTRO_POINTS)
-    };
-    match section.text("mode") {
-        None | Some("ordinary") => {
-            Some(Mode::Ordinary { points: points(ORDINARY_POINTS..=ORDINARY_MOST, ORDINARY_POINTS) })
-        }
-        Some("wide") => Some(Mode::Wide { points: points(1..=most, most) }),
-        Some("distinct") => Some(Mode::Distinct { points: points(1..=most, most) }),
-        Some(_other) => {
-            section.report("mode", "mode: wanted is \"ordinary\", \"wide\" or \"distinct\"");
-            None
-        }
-    }
 }
 
 /// Reads all `[[service.backend]]` of a service.

@@ -18,7 +18,7 @@ mod show;
 mod table;
 
 pub use auth::{ClientKey, ClientKeyError, ClientPublicKey};
-pub use build::{BuildError, Draft, Prepared, most_clients};
+pub use build::{BuildError, Draft, Prepared, most_clients, size_class};
 pub use decode::{Decoded, Lengths, SkipReason, Skipped, UnknownLine, decode, revision};
 pub use error::{DescriptorError, Fault, Layer};
 pub use inner::FlowControl;

@@ -9,7 +9,7 @@ use crate::harden::HardenError;
 use crate::import::ImportError;
 use crate::socket::SocketError;
 use crate::state::StateError;
-use crate::status::StatusError;
+use crate::status::{StatusError, WatchError};
 use std::io;
 use std::path::PathBuf;
 
@@ -35,6 +35,9 @@ pub enum Failure {
     /// The status socket of a running publisher.
     #[error(transparent)]
     Status(#[from] StatusError),
+    /// The terminal that the status is watched on.
+    #[error(transparent)]
+    Watch(#[from] WatchError),
     /// The control socket of a running publisher.
     #[error(transparent)]
     Control(#[from] ControlError),
@@ -84,6 +87,8 @@ impl Failure {
             Self::Clients(error) if error.is_usage() => 2,
             Self::Config(_) | Self::Import(_) | Self::Usage(_) | Self::File { .. } => 2,
             Self::Ceremony(error) => error.exit_code(),
+            Self::Watch(WatchError::NoTerminal(_)) => 2,
+            Self::Watch(WatchError::Terminal(_)) => 1,
             Self::Descriptor { .. } => 4,
             Self::Status(_) => 5,
             Self::Control(error) => error.exit_code(),
@@ -112,6 +117,7 @@ impl Failure {
             Self::State(error) => error.advice(),
             Self::Ceremony(error) => error.advice(),
             Self::Status(error) => error.advice(),
+            Self::Watch(error) => error.advice(),
             Self::Control(error) => error.advice(),
             Self::Objection(objection) => &objection.hint,
             Self::Socket(_) => {

@@ -3,6 +3,7 @@
 //! It holds no long-term key: certificates come from the signer, for one descriptor-signing key per period.
 //! `schedule` and `merge` decide, as pure functions; `reactor` is the only one that waits.
 
+pub mod alarm;
 pub mod backend;
 pub mod ceremony;
 pub mod certs;
@@ -18,6 +19,7 @@ pub mod harden;
 pub mod import;
 pub mod log;
 pub mod merge;
+pub mod metrics;
 pub mod netdoc;
 pub mod notify;
 pub mod probe;

@@ -30,7 +30,8 @@ pub enum Level {
 
 impl Level {
     /// The word in the line.
-    const fn name(self) -> &'static str {
+    #[must_use]
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Info => "info",
             Self::Warn => "warn",

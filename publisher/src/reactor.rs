@@ -1,6 +1,7 @@
 //! Runs the publisher: the only loop that waits. It hands what happens to the frontends' schedules and does what they ask.
 
 mod act;
+mod alarms;
 mod answer;
 mod certs;
 mod change;
@@ -14,15 +15,18 @@ mod period;
 mod reload;
 mod report;
 mod signals;
+mod skew;
 mod takeover;
 mod task;
 
+use crate::alarm;
 use crate::clock;
 use crate::config::Config;
 use crate::consensus::Consensus;
 use crate::control::{Caller, ControlServer, Request};
 use crate::error::Failure;
 use crate::log;
+use crate::metrics::{MetricsServer, Scraper, Totals};
 use crate::notify::Notify;
 use crate::schedule::Event;
 use crate::state::StateDir;
@@ -33,6 +37,7 @@ use frontend::Frontend;
 use network::NetworkClock;
 use onionkeep_common::UnixTime;
 use signals::Signals;
+use skew::Skew;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -74,6 +79,8 @@ pub fn run(path: &Path, config: Config) -> Result<Stopped, Failure> {
         let now = clock::now();
         let status = StatusServer::open(&config.status_socket)?;
         let control = config.control_socket.as_deref().map(ControlServer::open).transpose()?;
+        let metrics =
+            config.metrics.as_ref().map(|metrics| MetricsServer::open(&metrics.listen)).transpose()?;
         let signals = Signals::new().map_err(system)?;
         let mut reactor = Reactor {
             path: path.to_path_buf(),
@@ -92,12 +99,17 @@ pub fn run(path: &Path, config: Config) -> Result<Stopped, Failure> {
             tor: TorStatus { state: "connecting".to_owned(), ..TorStatus::default() },
             network: NetworkClock::new(),
             notify: Notify::from_environment().map_err(system)?,
+            skew: Skew::default(),
+            alarms: alarm::Watch::default(),
+            alarms_looked: UnixTime(0),
+            reload_refused: None,
+            totals: Totals::default(),
             config,
         };
         for service in reactor.config.services.clone() {
             reactor.begin(&service);
         }
-        Ok(reactor.run(Doors { status, control, signals }).await)
+        Ok(reactor.run(Doors { status, control, metrics, signals }).await)
     })
 }
 
@@ -147,6 +159,16 @@ struct Reactor {
     network: NetworkClock,
     /// To the service manager.
     notify: Notify,
+    /// What is known of our clock.
+    skew: Skew,
+    /// The alarms.
+    alarms: alarm::Watch,
+    /// When they were looked at.
+    alarms_looked: UnixTime,
+    /// Why the last reload changed nothing, until one does.
+    reload_refused: Option<String>,
+    /// Counts for the metrics.
+    totals: Totals,
 }
 
 /// Where the world comes in, but for tor.
@@ -155,6 +177,8 @@ struct Doors {
     status: StatusServer,
     /// The control socket.
     control: Option<ControlServer>,
+    /// Where metrics are given out.
+    metrics: Option<MetricsServer>,
     /// The signals.
     signals: Signals,
 }
@@ -171,6 +195,8 @@ enum Woken {
     Status(crate::status::Client),
     /// Somebody wants something changed.
     Control(Request, Caller),
+    /// Somebody wants the metrics.
+    Scrape(Scraper),
     /// Read the configuration again.
     Reload,
     /// Stop.
@@ -195,6 +221,9 @@ impl Reactor {
                 Woken::Control(request, caller) => {
                     let answer = self.answer(&request);
                     clients.spawn(caller.answer(answer));
+                }
+                Woken::Scrape(scraper) => {
+                    clients.spawn(scraper.answer(self.metrics()));
                 }
                 Woken::Reload => drop(self.answer(&Request::Reload {})),
                 Woken::Time => {}
@@ -230,6 +259,13 @@ impl Reactor {
                 None => std::future::pending().await,
             }
         };
+        let metrics = doors.metrics.as_mut();
+        let next_scrape = async {
+            match metrics {
+                Some(metrics) => metrics.next().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             biased;
             woken = doors.signals.next() => woken,
@@ -237,6 +273,7 @@ impl Reactor {
             Some(done) = self.tasks.join_next() => Woken::Task(done),
             (request, caller) = next_request => Woken::Control(request, caller),
             client = doors.status.next() => Woken::Status(client),
+            scraper = next_scrape => Woken::Scrape(scraper),
             () = tokio::time::sleep(sleep) => Woken::Time,
         }
     }
@@ -267,6 +304,9 @@ impl Reactor {
     /// Time has passed.
     fn tick(&mut self) {
         let now = clock::now();
+        if let Some(by) = self.skew.jumped(now, Instant::now()) {
+            log::warn("clock-jumped").with("by", by).write();
+        }
         if let Some(link) = self.link.as_ref().filter(|link| link.ready) {
             if let Some(known) = self.network.due(now) {
                 self.tasks.spawn(task::network(link.tor.clone(), self.epoch, known));
@@ -282,6 +322,7 @@ impl Reactor {
                 frontend.watch(hands);
             });
         }
+        self.look_at_alarms();
     }
 
     /// A task has ended.
@@ -289,6 +330,7 @@ impl Reactor {
         match done {
             Done::Connected(Ok((tor, news))) => {
                 self.epoch = self.epoch.saturating_add(1);
+                self.totals.connections = self.totals.connections.saturating_add(1);
                 "bootstrapping".clone_into(&mut self.tor.state);
                 self.tasks.spawn(task::ready(tor.clone(), self.epoch, Duration::ZERO));
                 self.link = Some(Connection { tor, news, ready: false });

@@ -1,17 +1,24 @@
 //! The status document: its words, the socket that writes it, and the client that reads it.
 
+mod legacy;
+mod screen;
 mod server;
 mod table;
+mod terminal;
+mod watch;
 
+pub use legacy::{Instance, Legacy};
 pub use server::{Client, StatusServer};
 pub use table::Table;
+pub use watch::{WatchError, watch};
 
 use crate::ceremony::status::BundleStatus;
 use serde::{Deserialize, Serialize};
-use std::io::{self, Read};
-use std::os::unix::net::UnixStream;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use tokio::io::AsyncReadExt;
+use tokio::net::UnixStream;
 
 /// How long the publisher may take to answer.
 const DEADLINE: Duration = Duration::from_secs(5);
@@ -33,6 +40,26 @@ pub struct Document {
     pub services: Vec<ServiceStatus>,
     /// What the operator should look at; empty if all is well.
     pub warnings: Vec<String>,
+    /// The alarms that are raised.
+    #[serde(default)]
+    pub alarms: Vec<AlarmStatus>,
+}
+
+/// An alarm that is raised (`docs/operate/alarms.md`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AlarmStatus {
+    /// Its name, which never changes.
+    pub name: String,
+    /// `warn`, or `error` if clients are or soon will be without the service.
+    pub level: String,
+    /// The frontend that it is about.
+    pub service: Option<String>,
+    /// The backend, or `first` or `second` for a descriptor.
+    pub subject: Option<String>,
+    /// Since when.
+    pub since: u64,
+    /// A sentence for people.
+    pub text: String,
 }
 
 /// What is known of tor.
@@ -52,6 +79,12 @@ pub struct TorStatus {
     pub hsdirs: usize,
     /// HSDirs that lack a microdescriptor.
     pub hsdirs_without_microdescriptor: usize,
+    /// Whether it says that it has no network or no circuits.
+    #[serde(default)]
+    pub offline: bool,
+    /// By how many seconds our clock is ahead of the network's, negative if behind; none if nothing speaks against it.
+    #[serde(default)]
+    pub clock_skew: Option<i64>,
 }
 
 /// One frontend.
@@ -73,6 +106,9 @@ pub struct ServiceStatus {
     pub removed: Vec<String>,
     /// Its two descriptors.
     pub descriptors: Vec<DescriptorStatus>,
+    /// The same in Onionbalance's words.
+    #[serde(flatten)]
+    pub legacy: Legacy,
 }
 
 /// What is known of a signer.
@@ -105,6 +141,9 @@ pub struct BackendStatus {
     pub revision: Option<u64>,
     /// Introduction points that it offers.
     pub points: usize,
+    /// When they last changed.
+    #[serde(default)]
+    pub points_changed: Option<u64>,
     /// How many of them are listed.
     pub listed: usize,
     /// Its weight.
@@ -138,6 +177,12 @@ pub struct DescriptorStatus {
     pub certificate_expires: Option<u64>,
     /// Introduction points in the last upload.
     pub points: usize,
+    /// Octets of the last upload's longest copy.
+    #[serde(default)]
+    pub octets: usize,
+    /// Blocks of 10000 octets that its middle layer was padded to: its size class.
+    #[serde(default)]
+    pub blocks: usize,
     /// When it was last uploaded.
     pub uploaded: Option<u64>,
     /// When it is uploaded next.
@@ -202,13 +247,24 @@ impl StatusError {
 /// [`StatusError`] if it cannot be reached or is not understood.
 pub fn ask(path: &Path) -> Result<Document, StatusError> {
     let unreachable = |source| StatusError::Unreachable { path: path.to_path_buf(), source };
-    let stream = UnixStream::connect(path).map_err(unreachable)?;
-    stream.set_read_timeout(Some(DEADLINE)).map_err(unreachable)?;
-    let mut text = Vec::new();
-    stream.take(MAX_LEN).read_to_end(&mut text).map_err(unreachable)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(unreachable)?;
+    runtime.block_on(ask_async(path))
+}
+
+/// The same without blocking.
+async fn ask_async(path: &Path) -> Result<Document, StatusError> {
+    let unreachable = |source| StatusError::Unreachable { path: path.to_path_buf(), source };
+    let read = async {
+        let stream = UnixStream::connect(path).await?;
+        let mut text = Vec::new();
+        stream.take(MAX_LEN).read_to_end(&mut text).await?;
+        Ok(text)
+    };
+    let late = |_elapsed| unreachable(io::Error::from(io::ErrorKind::TimedOut));
+    let text = tokio::time::timeout(DEADLINE, read).await.map_err(late)?.map_err(unreachable)?;
     serde_json::from_slice(&text)
         .map_err(|source| StatusError::NotUnderstood { path: path.to_path_buf(), source })
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

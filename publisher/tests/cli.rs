@@ -68,6 +68,9 @@ fn shipped_example_explains_every_key() {
         "state_dir",
         "status_socket",
         "control_socket",
+        "alarm_hsdirs_percent",
+        "listen",
+        "full_addresses",
         "control",
         "password",
         "allow_plain_cookie",
@@ -297,4 +300,33 @@ fn ended(child: &mut std::process::Child) -> i32 {
 fn sigterm_ends_with_0_and_sigint_with_130() {
     assert_eq!(code_after("-TERM"), 0);
     assert_eq!(code_after("-INT"), 130);
+}
+
+#[test]
+fn watching_wants_a_terminal_and_says_what_does_without() {
+    let ran = run_on(&example_text(), &["status", "--watch"]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (2, ""));
+    assert!(ran.stderr.starts_with(
+        "error: --watch draws on a terminal: standard output is no terminal\ntry: use `status`"
+    ));
+    assert_eq!(run_on(&example_text(), &["status", "--watch", "0"]).code, 2);
+    assert_eq!(run_on(&example_text(), &["status", "--watch", "--json"]).code, 2);
+}
+
+#[test]
+fn metrics_that_others_could_reach_are_refused() {
+    let with = |listen: &str| {
+        let text = example_text();
+        let (top, rest) = text.split_once("\n[tor]\n").unwrap();
+        run_on(&format!("{top}\n[metrics]\nlisten = \"{listen}\"\n[tor]\n{rest}"), &["check-config"])
+    };
+    let ran = with("0.0.0.0:9180");
+    assert_eq!(ran.code, 2);
+    for wanted in ["listen", "0.0.0.0:9180 can be reached from outside this machine", "127.0.0.1:9180"] {
+        assert!(ran.stderr.contains(wanted), "{wanted} in {}", ran.stderr);
+    }
+    assert_eq!(with("127.0.0.1:9180").code, 0);
+    assert_eq!(with("unix:/run/x.sock").code, 0);
+    let unknown = run_on(&format!("metrics = true\n{}", example_text()), &["check-config"]);
+    assert!(unknown.code == 2 && unknown.stderr.contains("a table: [metrics]"), "{}", unknown.stderr);
 }

@@ -7,6 +7,8 @@
 )]
 
 use serde_json::Value;
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
@@ -125,6 +127,15 @@ impl Rig {
         std::fs::read_to_string(self.path("log")).unwrap()
     }
 
+    /// What Prometheus would be given.
+    fn metrics(&self) -> String {
+        let mut stream = UnixStream::connect(self.path("metrics.sock")).unwrap();
+        stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        text
+    }
+
     /// Waits until something is so.
     fn until(&self, what: &str, is_so: impl Fn(&Self) -> bool) {
         for _step in 0..1000 {
@@ -174,6 +185,38 @@ fn backends_are_changed_and_a_restart_keeps_it_and_a_reload_ends_it() {
     rig.stop();
     rig.start();
     assert_eq!(rig.backends(), [is("b0", 1, false, None)], "after a restart");
+}
+
+#[test]
+fn a_refused_reload_is_one_alarm_in_log_status_and_metrics() {
+    let mut rig = Rig::new(&service(FRONTENDS[0], 1));
+    rig.stop();
+    let socket = rig.path("metrics.sock").display().to_string();
+    let services = format!("{}[metrics]\nlisten = \"unix:{socket}\"\n", service(FRONTENDS[0], 1));
+    rig.write(&services);
+    rig.start();
+    let is_raised =
+        |rig: &Rig| rig.metrics().contains("\nonionkeep_alarms{alarm=\"reload-refused\",service=\"\"} 1.0\n");
+    assert!(!is_raised(&rig), "{}", rig.metrics());
+    std::fs::write(rig.path("p.toml"), "nonsense").unwrap();
+    for _twice in 0..2 {
+        rig.signal("-HUP");
+        rig.until("the alarm", is_raised);
+    }
+    assert!(rig.metrics().contains("onionkeep_tor_up 0.0"));
+    assert!(!rig.metrics().contains(FRONTENDS[0]), "labels show addresses by their ends");
+    rig.write(&services);
+    let status = rig.status();
+    let alarms = status["alarms"].as_array().unwrap();
+    let names: Vec<_> = alarms.iter().map(|alarm| alarm["name"].as_str().unwrap()).collect();
+    assert!(names.contains(&"reload-refused"), "{status:#}");
+    assert!(status["warnings"].to_string().contains("the configuration file was refused"), "{status:#}");
+    let (log, line) = (rig.log(), "warn alarm name=reload-refused state=raised what=");
+    assert_eq!(log.matches(line).count(), 1, "{log}");
+    // Another place needs a restart.
+    rig.write(&services.replace("metrics.sock", "other.sock"));
+    let (code, _stdout, stderr) = rig.ask(&["reload"]);
+    assert!(code == 2 && stderr.contains("a reload cannot change metrics.listen"), "{stderr}");
 }
 
 #[test]

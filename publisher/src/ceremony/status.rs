@@ -4,6 +4,7 @@ use super::CeremonyError;
 use super::bundles::Bundles;
 use super::horizon::{Horizon, Level};
 use super::store::Store;
+use crate::alarm::{Finding, Name};
 use onionkeep_common::iso::Iso;
 use onionkeep_common::paper::{Bundle, Kind};
 use onionkeep_common::{OnionAddress, UnixTime};
@@ -87,30 +88,39 @@ impl BundleStatus {
     /// What the operator should do something about.
     #[must_use]
     pub fn warnings(&self, now: UnixTime) -> Vec<String> {
-        let mut warnings = Vec::new();
+        self.findings(now).into_iter().map(|finding| finding.text).collect()
+    }
+
+    /// The same, with the alarms' names.
+    #[must_use]
+    pub fn findings(&self, now: UnixTime) -> Vec<Finding> {
+        let mut found = Vec::new();
         let until = self.covered_until.map(UnixTime);
         match (self.level.as_str(), until) {
-            (_any, None) => warnings.push("no bundle is imported".to_owned()),
+            (_any, None) => found.push(Finding::new(Name::BundleOver, "no bundle is imported")),
             ("good", _) => {}
             ("over", Some(_)) => {
-                warnings.push("THE BUNDLES ARE OVER: a period that is in use has no certificate".to_owned());
+                let text = "THE BUNDLES ARE OVER: a period that is in use has no certificate";
+                found.push(Finding::new(Name::BundleOver, text));
             }
             (level, Some(until)) => {
                 let (left, loud) =
                     (until.since(now) / 3600, if level == "last-day" { "LAST DAY: " } else { "" });
-                warnings.push(format!(
+                let text = format!(
                     "{loud}the bundles end in {left} h, at {}: {} % are left, hold a ceremony",
                     Iso(until),
                     self.percent_left
-                ));
+                );
+                found.push(Finding::new(Name::BundleHorizon, text));
             }
         }
         if let (Some(first), Some(last)) = (self.missing_periods.first(), self.missing_periods.last()) {
             let count = self.missing_periods.len();
-            warnings.push(format!("{count} periods from {first} to {last} have no slot or no key"));
+            let text = format!("{count} periods from {first} to {last} have no slot or no key");
+            found.push(Finding::of(Name::BundleFault, "periods", text));
         }
-        warnings.extend(self.problem.clone());
-        warnings
+        found.extend(self.problem.clone().map(|problem| Finding::of(Name::BundleFault, "files", problem)));
+        found
     }
 }
 

@@ -36,6 +36,12 @@ pub enum Source {
 }
 
 impl Source {
+    /// Whether the signer is asked.
+    #[must_use]
+    pub const fn asks_signer(&self) -> bool {
+        matches!(self, Self::Signer(_) | Self::Both(..))
+    }
+
     /// Obtains a certificate that is good for `now`.
     ///
     /// # Errors

@@ -1,9 +1,24 @@
 //! Values of the configuration that several sections or other programs have too: absolute paths, and the network's clockwork.
 
+use super::MetricsConfig;
+use crate::descriptor::MAX_INTRO_POINTS;
+use crate::merge::Mode;
 use onionkeep_common::config::Section;
 use onionkeep_common::ladder::Clockwork;
 use onionkeep_common::{Minutes, PeriodLength, PeriodRule};
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
+
+/// How many points are listed in ordinary mode without `intro_points`: what a C tor service has by default.
+///
+/// Spec: C tor, `NUM_INTRO_POINTS_DEFAULT`.
+const ORDINARY_POINTS: u64 = 3;
+/// Most points in ordinary mode: more make the descriptor longer than most services' are.
+const ORDINARY_MOST: u64 = 8;
+/// A key of the first release that `mode` and `intro_points` replace.
+pub(super) const OLD_POINTS: &str = "max_intro_points";
+/// Keys of `[metrics]`.
+const METRICS: &[&str] = &["listen", "full_addresses"];
 
 /// Keys of `[period]`.
 const PERIOD: &[&str] = &["length_minutes", "offset_minutes", "run_seconds"];
@@ -33,4 +48,41 @@ pub(super) fn absolute(section: &Section<'_, '_>, key: &str) -> Option<PathBuf> 
         section.report(key, format!("{key}: wanted is an absolute path, it starts with /"));
     }
     Some(path)
+}
+
+/// Reads `mode` and `intro_points`.
+pub(super) fn mode(section: &Section<'_, '_>) -> Option<Mode> {
+    if section.has(OLD_POINTS) {
+        section.report(
+            OLD_POINTS,
+            "max_intro_points: replaced by mode and intro_points; for up to 20 points write mode = \"wide\"",
+        );
+    }
+    let most = u64::try_from(MAX_INTRO_POINTS).unwrap_or_default();
+    let points = |range: RangeInclusive<u64>, usual: u64| {
+        let points = section.number("intro_points", range).unwrap_or(usual);
+        usize::try_from(points).unwrap_or(MAX_INTRO_POINTS)
+    };
+    match section.text("mode") {
+        None | Some("ordinary") => {
+            Some(Mode::Ordinary { points: points(ORDINARY_POINTS..=ORDINARY_MOST, ORDINARY_POINTS) })
+        }
+        Some("wide") => Some(Mode::Wide { points: points(1..=most, most) }),
+        Some("distinct") => Some(Mode::Distinct { points: points(1..=most, most) }),
+        Some(_other) => {
+            section.report("mode", "mode: wanted is \"ordinary\", \"wide\" or \"distinct\"");
+            None
+        }
+    }
+}
+
+/// Reads `[metrics]`; `None` if it is there and wrong.
+pub(super) fn metrics(top: &Section<'_, '_>) -> Option<Option<MetricsConfig>> {
+    if !top.has("metrics") {
+        return Some(None);
+    }
+    let section = top.section("metrics", METRICS)?;
+    let listen = section.required_parsed("listen");
+    let full_addresses = section.truth("full_addresses").unwrap_or(false);
+    Some(Some(MetricsConfig { listen: listen?, full_addresses }))
 }

@@ -47,6 +47,8 @@ const INNER_HEADER: usize = 100;
 const POINT_MOST: usize = 770;
 /// Octets of the middle layer beside the lines of clients and the encrypted inner layer, at most.
 const MIDDLE_REST: usize = 200;
+/// Characters of a descriptor for each padded block.
+const BLOCK_TEXT: usize = 13_540;
 /// Octets of one `auth-client` line.
 const CLIENT_LINE: usize = 70;
 
@@ -60,6 +62,14 @@ pub const fn most_clients(points: usize) -> usize {
     let message = inner.div_ceil(48).saturating_mul(65);
     let room = MIDDLE_MOST.saturating_sub(message).saturating_sub(MIDDLE_REST) / CLIENT_LINE;
     room / CLIENT_LINES * CLIENT_LINES
+}
+
+/// How many padded blocks of 10000 octets a descriptor of so many octets has: what an HSDir sees of its content.
+///
+/// Each block is 13,335 characters of base64 and their 208 line feeds; all that stands around them is less than one.
+#[must_use]
+pub const fn size_class(octets: usize) -> usize {
+    octets / BLOCK_TEXT
 }
 
 /// All that goes into one descriptor.

@@ -234,7 +234,7 @@ impl Frontend {
                 let saved = hands.state.save(&address, &period.state);
                 saved.map_err(|error| format!("{error} (try: {})", error.advice()))?;
                 let copies = period.make(now, &places, limit, hsdirs).map_err(text)?;
-                period.uploaded(now, revision);
+                period.uploaded(now, revision, &copies);
                 for hsdir in hsdirs {
                     period.answered(now, *hsdir, "sent".to_owned(), None);
                 }

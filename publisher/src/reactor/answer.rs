@@ -6,10 +6,11 @@ use super::member::Member;
 use super::period::expires;
 use super::task::ServiceDone;
 use crate::backend::{Health, Observation};
-use crate::certs::{CertSourceError, Given};
+use crate::certs::{CertSourceError, Given, Giver};
 use crate::consensus::{Fingerprint, Role};
 use crate::descriptor::{self, Decoded};
 use crate::log;
+use crate::metrics::{Asked, Fetched, Posted, Probes};
 use crate::probe::Probed;
 use crate::schedule::{Event, Stored, Verdict};
 use crate::tor::{FetchFailure, PostFailure};
@@ -26,7 +27,10 @@ impl Frontend {
             }
             ServiceDone::Counter { period, answers } => self.counter_learned(period, answers, hands),
             ServiceDone::Probed { backend, probed } => self.probed(backend, probed, hands),
-            ServiceDone::Certified { period, answer } => self.certified(period, answer, hands),
+            ServiceDone::Certified { period, answer, took } => {
+                self.meters.asked(asked(&answer), took);
+                self.certified(period, answer, hands);
+            }
             ServiceDone::Posted { period, hsdir, number, revision, answer } => {
                 self.posted((period, hsdir, number, revision), answer, hands);
             }
@@ -42,10 +46,11 @@ impl Frontend {
         hands: &mut Hands<'_>,
     ) {
         let Some(Member { config, backend, ask, .. }) = self.members.get_mut(&at) else { return };
+        let not_found = answer == Err(FetchFailure::NotFound);
         let late = ask.number != number;
         if !late {
             ask.open = ask.open.saturating_sub(1);
-            ask.not_found = ask.not_found.saturating_add(usize::from(answer == Err(FetchFailure::NotFound)));
+            ask.not_found = ask.not_found.saturating_add(usize::from(not_found));
         }
         // Read anew each time: the file may have been put right in the meantime.
         let key = config.read_client_key();
@@ -56,8 +61,12 @@ impl Frontend {
         });
         match decoded {
             Ok(decoded) => self.observe(at, &role, decoded, hands),
-            Err(problem) if !ask.good && !late => self.set_problem(at, Some(problem)),
-            Err(_problem) => {}
+            Err(problem) => {
+                self.meters.fetched(if not_found { Fetched::NotFound } else { Fetched::Failed });
+                if !ask.good && !late {
+                    self.set_problem(at, Some(problem));
+                }
+            }
         }
         if !late {
             self.ask_ended(at, hands);
@@ -74,6 +83,10 @@ impl Frontend {
             line.with("points", decoded.intro_points.len()).with("skipped", decoded.skipped_points.len());
         let observation = backend.observe(hands.now, role.period, role.run_start, decoded);
         let (health, verdict) = (backend.health(), backend.verdict());
+        self.meters.fetched(match observation {
+            Observation::New | Observation::Same => Fetched::Good,
+            Observation::Replayed => Fetched::Replayed,
+        });
         let first = !ask.good && observation != Observation::Replayed;
         ask.good |= first;
         match observation {
@@ -130,11 +143,13 @@ impl Frontend {
             Probed::Up => (true, None),
             Probed::Down(why) => (false, Some(why)),
             Probed::NoSocks(error) => {
+                self.meters.probed(Probes::NoSocks);
                 log::warn("probe").with("problem", "no-socks").with("error", error).write();
                 self.feed(Event::Probed(at, true), hands);
                 return;
             }
         };
+        self.meters.probed(if up { Probes::Up } else { Probes::Down });
         backend.probed(hands.now, up);
         let (after, fetch) = (backend.health(), backend.awaits_descriptor());
         let line = log::info("probe").with("backend", &backend.name).with("up", up);
@@ -220,6 +235,11 @@ impl Frontend {
     ) {
         let fetched_now = self.fetch_role.is_some_and(|role| role.period == at);
         let Some(period) = self.periods.iter_mut().find(|period| period.state.period == at) else { return };
+        self.meters.posted(match &answer {
+            Ok(()) => Posted::Stored,
+            Err(PostFailure::Rejected) => Posted::Rejected,
+            Err(_other) => Posted::Failed,
+        });
         let stored = match &answer {
             Ok(()) => Stored::Yes,
             Err(PostFailure::Rejected) => Stored::Rejected,
@@ -244,5 +264,25 @@ impl Frontend {
         if everywhere && stored == Stored::Yes {
             self.takeover_stored(at, hands);
         }
+    }
+}
+
+/// What came of asking for a certificate, for the metrics.
+const fn asked(answer: &Result<Given, CertSourceError>) -> Asked {
+    match answer {
+        Ok(Given { giver: Giver::Signer, .. }) => Asked::Signer,
+        Ok(Given { giver: Giver::Bundle, .. }) => Asked::Bundle,
+        Ok(Given { giver: Giver::BundleInstead(_), .. }) => Asked::BundleInstead,
+        Err(CertSourceError::Refused { .. }) => Asked::Refused,
+        Err(
+            CertSourceError::Away { .. }
+            | CertSourceError::Unreachable { .. }
+            | CertSourceError::Timeout { .. },
+        ) => Asked::Away,
+        Err(
+            CertSourceError::Protocol { .. }
+            | CertSourceError::BadCertificate(_)
+            | CertSourceError::Bundle(_),
+        ) => Asked::Unusable,
     }
 }

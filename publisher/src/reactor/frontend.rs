@@ -12,6 +12,7 @@ use crate::consensus::{Consensus, Fingerprint, HsDir, HsSchedule, Role};
 use crate::descriptor::MAX_DESCRIPTOR_SIZE;
 use crate::log;
 use crate::merge::{Mode, Places};
+use crate::metrics::Meters;
 use crate::ring::Ring;
 use crate::schedule::{DescPlan, Event, Machine, Plan};
 use crate::status::SignerStatus;
@@ -123,6 +124,8 @@ pub(super) struct Frontend {
     pub(super) outage: Outage,
     /// What is known of the signer.
     pub(super) signer_status: SignerStatus,
+    /// Counts for the metrics.
+    pub(super) meters: Meters,
     /// The state could not be written.
     pub(super) state_problem: Option<String>,
     /// The secret of the order in which points are chosen.
@@ -161,6 +164,7 @@ impl Frontend {
             all_dead: false,
             outage: Outage::default(),
             signer_status: SignerStatus { state: "unasked".to_owned(), ..SignerStatus::default() },
+            meters: Meters::default(),
             state_problem: None,
             rank_secret: Zeroizing::new(secret_order),
             counter_secret: Zeroizing::new(*secret),

@@ -34,6 +34,7 @@ impl Reactor {
             self.tor_problem(&error);
         }
         self.failures = self.failures.saturating_add(1);
+        self.tor.offline = false;
         "connecting".clone_into(&mut self.tor.state);
         self.network.stop();
         self.feed_all(&Event::TorDown);
@@ -53,8 +54,18 @@ impl Reactor {
                     .write();
             }
             TorEvent::EnoughDirInfo(false) => log::warn("tor").with("enough-dir-info", false).write(),
-            TorEvent::Circuits(up) => log::info("tor").with("circuits", up).write(),
-            TorEvent::Network(up) => log::info("tor").with("network", up).write(),
+            TorEvent::Circuits(up) => {
+                self.tor.offline = !up;
+                log::info("tor").with("circuits", up).write();
+            }
+            TorEvent::Network(up) => {
+                self.tor.offline = !up;
+                log::info("tor").with("network", up).write();
+            }
+            TorEvent::ClockSkew(ahead) => {
+                self.skew.told(clock::now(), ahead);
+                log::warn("tor").with("clock-ahead-seconds", ahead).write();
+            }
         }
     }
 
@@ -97,6 +108,9 @@ impl Reactor {
 
     /// Gives a consensus to the frontends if it is good for publishing.
     fn take_consensus(&mut self, now: UnixTime, consensus: Consensus) {
+        if self.tor.consensus_valid_after != Some(consensus.valid_after.0) {
+            self.skew.consensus(now, consensus.valid_after, consensus.valid_until);
+        }
         let usable = consensus.check_usable(now);
         self.network.read(now, &consensus, usable.is_ok(), &mut SystemDice);
         self.tor.consensus_valid_after = Some(consensus.valid_after.0);

@@ -2,7 +2,7 @@
 
 use super::takeover::Takeover;
 use crate::consensus::Fingerprint;
-use crate::descriptor::{BuildError, Draft};
+use crate::descriptor::{BuildError, Draft, size_class};
 use crate::merge::{Choice, Merged, Places};
 use crate::revision::{CounterKey, position};
 use crate::state::PeriodState;
@@ -44,6 +44,10 @@ pub(super) struct LastUpload {
     pub(super) revision: u64,
     /// How many points it lists.
     pub(super) points: usize,
+    /// Octets of its longest copy.
+    pub(super) octets: usize,
+    /// Blocks that its middle layer was padded to.
+    pub(super) blocks: usize,
 }
 
 /// One descriptor at work.
@@ -129,8 +133,10 @@ impl Period {
     }
 
     /// Notes that what is to be listed is on its way.
-    pub(super) fn uploaded(&mut self, now: UnixTime, revision: u64) {
-        self.last = Some(LastUpload { at: now, revision, points: self.state.listed.len() });
+    pub(super) fn uploaded(&mut self, now: UnixTime, revision: u64, copies: &[(Fingerprint, String)]) {
+        let octets = copies.iter().map(|(_hsdir, text)| text.len()).max().unwrap_or_default();
+        let points = self.state.listed.len();
+        self.last = Some(LastUpload { at: now, revision, points, octets, blocks: size_class(octets) });
         self.listed = self.merged.sets.iter().map(Choice::keys).collect();
     }
 
@@ -322,7 +328,7 @@ mod tests {
         let mut period = period(1);
         let hsdirs = [Fingerprint([1; 20]), Fingerprint([2; 20])];
         assert!(!period.is_held_by(&hsdirs));
-        period.last = Some(LastUpload { at: RUN, revision: 5, points: 3 });
+        period.last = Some(LastUpload { at: RUN, revision: 5, points: 3, octets: 14_000, blocks: 1 });
         period.answered(RUN, hsdirs[0], "stored".to_owned(), Some(5));
         period.answered(RUN, hsdirs[1], "stored".to_owned(), Some(4));
         assert!(!period.is_held_by(&hsdirs));

@@ -9,9 +9,10 @@ use crate::config::{Config, ConfigError, ServiceConfig};
 use crate::control::{Answer, Kind, Objection, Request, Scene, changed};
 use crate::error::Failure;
 use crate::log;
+use crate::metrics::Totals;
 use crate::schedule::Event;
 use crate::state::{FileError, StateError};
-use onionkeep_common::OnionAddress;
+use onionkeep_common::{OnionAddress, UnixTime};
 
 /// What is to be done about things that a reload cannot change.
 const RESTART: &str = "restart the publisher for that, or take the change back";
@@ -40,6 +41,13 @@ impl Reactor {
             | Request::Add { .. }
             | Request::Remove { .. } => self.change(request),
         };
+        if matches!(request, Request::Reload {}) {
+            self.reload_refused = done.as_ref().err().map(ToString::to_string);
+            let Totals { reloads, reloads_refused, .. } = &mut self.totals;
+            let count = if done.is_ok() { reloads } else { reloads_refused };
+            *count = count.saturating_add(1);
+            self.alarms_looked = UnixTime(0);
+        }
         match done {
             Ok(what) => {
                 log::info("control").with("command", request.name()).with("done", &what).write();
@@ -135,6 +143,11 @@ impl Reactor {
             ("state_dir", old.state_dir != new.state_dir),
             ("status_socket", old.status_socket != new.status_socket),
             ("control_socket", old.control_socket != new.control_socket),
+            (
+                "metrics.listen",
+                old.metrics.as_ref().map(|metrics| &metrics.listen)
+                    != new.metrics.as_ref().map(|metrics| &metrics.listen),
+            ),
             ("tor.control", old.tor.control != new.tor.control),
         ];
         let names: Vec<_> = changed.iter().filter(|(_, differs)| *differs).map(|(name, _)| *name).collect();

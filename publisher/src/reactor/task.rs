@@ -7,7 +7,7 @@ use crate::tor::{FetchFailure, PostFailure, Tor, TorConfig, TorError, TorEvent};
 use onionkeep_common::wire::CertifyRequest;
 use onionkeep_common::{OnionAddress, TimePeriod, UnixTime};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, mpsc};
 
 /// How long one HSDir may take to give a descriptor. Circuits are built for it.
@@ -83,6 +83,8 @@ pub(super) enum ServiceDone {
         period: TimePeriod,
         /// Its answer.
         answer: Result<Given, CertSourceError>,
+        /// How long the signer took, if it was asked.
+        took: Option<Duration>,
     },
     /// An HSDir has answered to an upload, or has not.
     Posted {
@@ -174,7 +176,9 @@ pub(super) async fn certify(
     period: TimePeriod,
     now: UnixTime,
 ) -> ServiceDone {
-    ServiceDone::Certified { period, answer: source.obtain(&request, now).await }
+    let began = source.asks_signer().then(Instant::now);
+    let answer = source.obtain(&request, now).await;
+    ServiceDone::Certified { period, answer, took: began.map(|began| began.elapsed()) }
 }
 
 /// One copy of a descriptor for one HSDir.

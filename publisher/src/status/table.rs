@@ -97,19 +97,19 @@ fn write_descriptor(f: &mut fmt::Formatter<'_>, descriptor: &DescriptorStatus, n
 }
 
 /// An address by its end.
-fn short(address: &str) -> String {
+pub(super) fn short(address: &str) -> String {
     address
         .parse::<OnionAddress>()
         .map_or_else(|_not_one| "?".to_owned(), |address| address.redacted().to_string())
 }
 
 /// How long ago a time was.
-fn ago(now: u64, then: Option<u64>) -> String {
+pub(super) fn ago(now: u64, then: Option<u64>) -> String {
     then.map_or_else(|| "never".to_owned(), |then| format!("{} ago", length(now.saturating_sub(then))))
 }
 
 /// How far ahead a time is.
-fn ahead(now: u64, then: Option<u64>) -> String {
+pub(super) fn ahead(now: u64, then: Option<u64>) -> String {
     match then {
         None => "unknown".to_owned(),
         Some(then) if then <= now => "now".to_owned(),
@@ -118,7 +118,7 @@ fn ahead(now: u64, then: Option<u64>) -> String {
 }
 
 /// A length of time in its largest unit.
-fn length(seconds: u64) -> String {
+pub(super) fn length(seconds: u64) -> String {
     match seconds {
         0..120 => format!("{seconds} s"),
         120..7200 => format!("{} min", seconds / 60),

@@ -1,9 +1,22 @@
 //! Tests of the status socket and its table.
 
-use super::*;
+use super::{
+    AlarmStatus, BackendStatus, DescriptorStatus, Document, HsDirStatus, Legacy, ServiceStatus, SignerStatus,
+    StatusError, StatusServer, Table, TorStatus, ask,
+};
+use std::io;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
 
-fn document() -> Document {
+/// A document in which something of everything is said.
+pub(crate) fn document() -> Document {
+    let mut document = document_without_legacy();
+    document.services.iter_mut().for_each(|service| service.legacy = Legacy::of(service));
+    document
+}
+
+fn document_without_legacy() -> Document {
     Document {
         version: "0.1.0".to_owned(),
         now: 1_800_000_000,
@@ -16,6 +29,8 @@ fn document() -> Document {
             consensus_valid_after: Some(1_799_996_400),
             hsdirs: 12,
             hsdirs_without_microdescriptor: 1,
+            offline: false,
+            clock_skew: Some(-180),
         },
         services: vec![ServiceStatus {
             address: crate::config::tests::A.to_owned(),
@@ -35,6 +50,7 @@ fn document() -> Document {
                 fetched: Some(1_799_999_990),
                 revision: Some(5),
                 points: 3,
+                points_changed: Some(1_799_998_000),
                 listed: 2,
                 weight: 1,
                 draining: false,
@@ -51,6 +67,8 @@ fn document() -> Document {
                 revision: Some(77),
                 certificate_expires: Some(1_800_180_000),
                 points: 2,
+                octets: 14_200,
+                blocks: 1,
                 uploaded: Some(1_799_999_900),
                 next_upload: Some(1_800_003_600),
                 hsdirs: vec![HsDirStatus {
@@ -61,8 +79,17 @@ fn document() -> Document {
                     stored_at: Some(1_799_999_903),
                 }],
             }],
+            legacy: Legacy::default(),
         }],
         warnings: vec!["look at this".to_owned()],
+        alarms: vec![AlarmStatus {
+            name: "clock-skew".to_owned(),
+            level: "warn".to_owned(),
+            service: None,
+            subject: None,
+            since: 1_799_999_700,
+            text: "our clock is 180 s behind".to_owned(),
+        }],
     }
 }
 
@@ -83,6 +110,60 @@ fn table_shows_everything_and_no_whole_address() {
         assert!(text.contains(wanted), "{wanted} in\n{text}");
     }
     assert!(!text.contains(crate::config::tests::A));
+}
+
+/// What a monitoring script that was written for Onionbalance makes of a status document: one line a service and instance.
+///
+/// It knows the fields of Onionbalance 0.2.4 and nothing of ours.
+fn script(text: &str) -> Vec<String> {
+    let document: serde_json::Value = serde_json::from_str(text).unwrap();
+    let stamp = |value: &serde_json::Value| {
+        let text = value.as_str().unwrap().to_owned();
+        assert!(crate::netdoc::date::parse(&text, ' ').is_some(), "%Y-%m-%d %H:%M:%S: {text}");
+        text
+    };
+    let mut lines = Vec::new();
+    for service in document["services"].as_array().unwrap() {
+        let address = service["onionAddress"].as_str().unwrap();
+        let attempt = |name: &str| match service.get(name).unwrap() {
+            serde_json::Value::Null => "never".to_owned(),
+            value => stamp(value),
+        };
+        let (first, second) =
+            (attempt("publishAttemptFirstDescriptor"), attempt("publishAttemptSecondDescriptor"));
+        lines.push(format!("{address} {first} / {second}"));
+        for instance in service["instances"].as_array().unwrap() {
+            let address = instance["onionAddress"].as_str().unwrap();
+            if instance.get("received").is_some_and(serde_json::Value::is_null) {
+                lines.push(format!("  {address} nothing"));
+                continue;
+            }
+            let points = instance["introPointsNum"].as_u64().unwrap();
+            let (changed, received) =
+                (stamp(&instance["introSetModified"]), stamp(&instance["descriptorReceived"]));
+            lines.push(format!("  {address} {points} {changed} / {received}"));
+        }
+    }
+    lines
+}
+
+#[test]
+fn a_script_for_onionbalance_goes_on_working() {
+    use crate::config::tests::{A, B};
+    let mut document = document_without_legacy();
+    let mut unknown = document.services[0].backends[0].clone();
+    (unknown.points_changed, unknown.fetched) = (None, None);
+    document.services[0].backends.push(unknown);
+    document.services[0].legacy = Legacy::of(&document.services[0]);
+    let text = serde_json::to_string(&document).unwrap();
+    assert_eq!(
+        script(&text),
+        [
+            format!("{A} 2027-01-15 07:58:20 / never"),
+            format!("  {B} 3 2027-01-15 07:26:40 / 2027-01-15 07:59:50"),
+            format!("  {B} nothing"),
+        ]
+    );
 }
 
 #[test]
@@ -130,6 +211,26 @@ async fn ninth_client_waits_and_slow_ones_do_not_stay() {
 }
 
 #[tokio::test]
+async fn what_a_client_says_is_never_read() {
+    use std::io::{Read, Write};
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("status.sock");
+    let server = StatusServer::open(&path).unwrap();
+    let mut client = UnixStream::connect(&path).unwrap();
+    client.write_all(b"{\"command\":\"reload\"}\n").unwrap();
+    server.next().await.write(b"the document".to_vec()).await;
+    let answer = tokio::task::spawn_blocking(move || {
+        let mut text = [0; 12];
+        client.read_exact(&mut text).unwrap();
+        (text, client.read(&mut [0; 1]).map_err(|error| error.kind()))
+    });
+    let (text, end) = answer.await.unwrap();
+    assert_eq!(&text, b"the document");
+    // The system's own word that what we sent was still there, unread, when the socket was closed.
+    assert_eq!(end, Err(io::ErrorKind::ConnectionReset));
+}
+
+#[tokio::test]
 async fn a_left_over_socket_is_replaced_and_a_file_is_not() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("status.sock");
@@ -153,4 +254,23 @@ fn nobody_and_nonsense_are_told_apart() {
     });
     assert!(matches!(ask(&path), Err(StatusError::NotUnderstood { .. })));
     server.join().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_answers_drop_by_drop_is_given_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("status.sock");
+    let listener = tokio::net::UnixListener::bind(&path).unwrap();
+    let server = tokio::spawn(async move {
+        let (mut stream, _client) = listener.accept().await.unwrap();
+        loop {
+            tokio::io::AsyncWriteExt::write_all(&mut stream, b" ").await.unwrap();
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    });
+    let began = tokio::time::Instant::now();
+    let asked = super::ask_async(&path).await;
+    assert!(matches!(asked, Err(StatusError::Unreachable { .. })));
+    assert!(began.elapsed() < Duration::from_secs(6), "one deadline for all of it");
+    server.abort();
 }

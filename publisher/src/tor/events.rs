@@ -6,7 +6,7 @@ use super::status::Bootstrap;
 use crate::consensus::Fingerprint;
 
 /// The events that we subscribe to. NEWCONSENSUS is left out: it repeats the whole consensus.
-pub(super) const SUBSCRIBED: &str = "HS_DESC HS_DESC_CONTENT STATUS_CLIENT NETWORK_LIVENESS";
+pub(super) const SUBSCRIBED: &str = "HS_DESC HS_DESC_CONTENT STATUS_CLIENT STATUS_GENERAL NETWORK_LIVENESS";
 
 /// News of tor that are not the answer to anything.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +22,8 @@ pub enum TorEvent {
     Circuits(bool),
     /// Whether tor now sees the network.
     Network(bool),
+    /// By how many seconds our clock is ahead, negative if behind, as an authority or a consensus told tor.
+    ClockSkew(i64),
 }
 
 /// One event, as far as we know it.
@@ -46,6 +48,7 @@ impl Event {
         let (name, rest) = line.split_once(' ').unwrap_or((line, ""));
         match name {
             "STATUS_CLIENT" => status(rest),
+            "STATUS_GENERAL" => general(rest),
             "HS_DESC" => {
                 directory(rest).map_or(Self::Unknown, |(key, outcome)| Self::Directory(key, outcome))
             }
@@ -75,6 +78,18 @@ fn status(rest: &str) -> Event {
         Some("CIRCUIT_NOT_ESTABLISHED") => Event::News(TorEvent::Circuits(false)),
         Some(_) | None => Event::Status,
     }
+}
+
+/// `STATUS_GENERAL SEVERITY ACTION [ARGUMENTS]`. Of a clock tor tells the controller only what it trusts.
+///
+/// Spec: control-spec, 4.1.10 (`CLOCK_SKEW`); C tor, `clock_skew_warning`, `warn_early_consensus`.
+fn general(rest: &str) -> Event {
+    if words(rest).nth(1) != Some("CLOCK_SKEW") {
+        return Event::Status;
+    }
+    let ahead = argument(rest, "SKEW").or_else(|| argument(rest, "MIN_SKEW"));
+    let ahead = ahead.and_then(|ahead| ahead.parse().ok());
+    ahead.map_or(Event::Unknown, |ahead| Event::News(TorEvent::ClockSkew(ahead)))
 }
 
 /// `HS_DESC ACTION ADDRESS AUTH HSDIR [BLINDED] [KEY=VALUE...]`; only the actions that end something.

@@ -137,6 +137,8 @@ fn sizes_are_those_of_c_tor() {
         let points: Vec<_> = (0..points).map(point).collect();
         let text = frontend.draft(&points).prepare().unwrap().encode([[0; 16], [1; 16]]).unwrap();
         assert_eq!(text.len(), length, "{} points", points.len());
+        let blocks = frontend.decode(&text).unwrap().lengths.middle_padded / 10_000;
+        assert_eq!(size_class(length), blocks, "{} points", points.len());
     }
 }
 

@@ -66,6 +66,21 @@ fn content_is_the_unstuffed_text_and_empty_content_is_nothing() {
 }
 
 #[test]
+fn tors_word_about_the_clock_is_heard() {
+    for (line, ahead) in [
+        ("STATUS_GENERAL WARN CLOCK_SKEW SKEW=-7200 SOURCE=OR:192.0.2.1:443", -7200),
+        ("STATUS_GENERAL WARN CLOCK_SKEW SKEW=86400 SOURCE=DIRSERV:192.0.2.1:80", 86_400),
+        ("STATUS_GENERAL WARN CLOCK_SKEW MIN_SKEW=-3700 SOURCE=CONSENSUS", -3700),
+    ] {
+        assert_eq!(event(line), Event::News(TorEvent::ClockSkew(ahead)), "{line}");
+    }
+    for line in ["STATUS_GENERAL WARN CLOCK_SKEW", "STATUS_GENERAL WARN CLOCK_SKEW SKEW=soon"] {
+        assert_eq!(event(line), Event::Unknown, "{line}");
+    }
+    assert_eq!(event("STATUS_GENERAL NOTICE CLOCK_JUMPED TIME=120"), Event::Status);
+}
+
+#[test]
 fn status_events_become_news() {
     let bootstrap = event("STATUS_CLIENT NOTICE BOOTSTRAP PROGRESS=100 TAG=done SUMMARY=\"Done\"");
     let state = Bootstrap { percent: 100, tag: "done".into(), summary: "Done".into(), warning: None };
@@ -108,7 +123,7 @@ fn what_is_not_known_or_not_well_formed_is_ignored() {
 
 proptest::proptest! {
     #[test]
-    fn no_event_panics(line in "(HS_DESC|HS_DESC_CONTENT|STATUS_CLIENT|NETWORK_LIVENESS)?( [\\PC\r\n\"$~=]{0,20}){0,6}") {
+    fn no_event_panics(line in "(HS_DESC|HS_DESC_CONTENT|STATUS_CLIENT|STATUS_GENERAL|NETWORK_LIVENESS)?( [\\PC\r\n\"$~=]{0,20}){0,6}") {
         let _event = event(&line);
     }
 }
