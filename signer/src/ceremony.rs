@@ -4,23 +4,22 @@
 
 pub mod check;
 pub mod confirm;
+pub mod dates;
 pub mod files;
+pub mod folder;
 pub mod issue;
 pub mod policy;
 pub mod show;
 
-use onionkeep_common::paper::Purpose;
+use onionkeep_common::OnionAddress;
 
-/// Stands in front of every line that a rehearsal writes.
-const BANNER: &str = "REHEARSAL  ";
+/// Addresses of rehearsals begin so: `key new` makes none like it but in a rehearsal.
+pub const MARK: &str = "dry";
 
-/// A text as a ceremony writes it: in a rehearsal every line says so.
+/// Whether an address is one of a rehearsal. Somebody may have chosen such an address long ago; then it cannot be rehearsed with.
 #[must_use]
-pub fn marked(purpose: Purpose, text: &str) -> String {
-    match purpose {
-        Purpose::Real => text.to_owned(),
-        Purpose::Rehearsal => text.split_inclusive('\n').map(|line| format!("{BANNER}{line}")).collect(),
-    }
+pub fn is_marked(onion: &OnionAddress) -> bool {
+    onion.to_string().starts_with(MARK)
 }
 
 #[cfg(test)]

@@ -1,12 +1,15 @@
 //! The command line; the only place that names its words.
 
 use crate::audit_key::AuditKey;
-use crate::ceremony::policy::{HORIZON, HORIZON_MAX};
 use crate::ledger::Head;
 use crate::pin::PinSource;
 use clap::{Parser, Subcommand};
 use onionkeep_common::OnionAddress;
 use std::path::PathBuf;
+
+mod ceremony;
+
+pub use ceremony::{BundleCommand, CeremonyCommand, CeremonyStart, Look, RequestCommand, Said, Told};
 
 /// Holds the keys of onion services on a token and issues descriptor-signing-key certificates, nothing else.
 #[derive(Debug, Parser)]
@@ -100,6 +103,9 @@ pub enum Command {
     /// Check a bundle.
     #[command(subcommand)]
     Bundle(BundleCommand),
+    /// A whole ceremony, step by step, with a transcript: what is done stays done, whatever happens.
+    #[command(subcommand)]
+    Ceremony(CeremonyCommand),
     /// Check, show or hand over the ledger.
     #[command(subcommand)]
     Audit(AuditCommand),
@@ -134,88 +140,6 @@ pub enum Command {
     ///
     /// Example: `onionkeep-signer --config signer.toml check-config`
     CheckConfig,
-}
-
-/// How a request is looked at.
-#[derive(Clone, Copy, Debug, clap::Args)]
-pub struct Look {
-    /// This is the onion's first request since its publisher was enrolled.
-    #[arg(long)]
-    pub first: bool,
-    /// How many periods ahead may be asked for.
-    #[arg(long, value_name = "PERIODS", default_value_t = HORIZON, value_parser = clap::value_parser!(u64).range(1..=HORIZON_MAX))]
-    pub horizon: u64,
-    /// Practise on a throw-away token: every line says so, and no publisher takes what is made.
-    #[arg(long)]
-    pub rehearse: bool,
-}
-
-/// What was confirmed already; what is missing is asked on the terminal.
-#[derive(Clone, Debug, clap::Args)]
-pub struct Said {
-    /// The ten words that the publisher's side read aloud.
-    #[arg(long, value_name = "WORDS")]
-    pub heard: Option<String>,
-    /// Date and hour on a watch, in UTC, as in "2026-11-22 16".
-    #[arg(long, value_name = "HOUR")]
-    pub watch: Option<String>,
-}
-
-/// Commands about requests.
-#[derive(Debug, Subcommand)]
-pub enum RequestCommand {
-    /// Show what a request asks for and what each rule says. Exit code 3 names the first rule that it breaks.
-    ///
-    /// Example: `onionkeep-signer --config signer.toml request show front.request`
-    Show {
-        /// The request.
-        file: PathBuf,
-        /// How it is looked at.
-        #[command(flatten)]
-        look: Look,
-    },
-    /// From now on take this onion's requests from the publisher with this key, and from no other.
-    ///
-    /// Example: `onionkeep-signer --config signer.toml request enrol --onion ADDRESS --key HEX`
-    Enrol {
-        /// The onion.
-        #[arg(long, value_name = "ADDRESS")]
-        onion: OnionAddress,
-        /// The public key that `onionkeep-publisher request key` printed.
-        #[arg(long = "key", value_name = "HEX")]
-        public: String,
-        /// The ten words of the key that the publisher's side read aloud; asked on the terminal if they are not given.
-        #[arg(long, value_name = "WORDS")]
-        heard: Option<String>,
-        /// Practise: every line says so.
-        #[arg(long)]
-        rehearse: bool,
-    },
-}
-
-/// Commands about bundles.
-#[derive(Debug, Subcommand)]
-pub enum BundleCommand {
-    /// Check every certificate and the signature. Needs no secret, no token, no network and no configuration. Exit code 4 if
-    /// anything is wrong.
-    ///
-    /// Example: `onionkeep-signer bundle verify front.bundle --onion ADDRESS --request front.request --auditor ed25519:HEX`
-    Verify {
-        /// The bundle.
-        file: PathBuf,
-        /// Whose it must be.
-        #[arg(long, value_name = "ADDRESS")]
-        onion: OnionAddress,
-        /// The request that it must answer.
-        #[arg(long, value_name = "FILE")]
-        request: Option<PathBuf>,
-        /// The public audit key that `init` printed.
-        #[arg(long, value_name = "KEY")]
-        auditor: Option<AuditKey>,
-        /// It is of a rehearsal.
-        #[arg(long)]
-        rehearse: bool,
-    },
 }
 
 /// Commands about the token.
@@ -283,7 +207,11 @@ pub enum KeyCommand {
     /// Make a new onion identity on the token.
     ///
     /// Example: `onionkeep-signer --config signer.toml key new`
-    New,
+    New {
+        /// Practise on a throw-away token: make an address that everybody sees to be one of a rehearsal.
+        #[arg(long)]
+        rehearse: bool,
+    },
     /// Bring the key of a service that exists.
     ///
     /// Example: `onionkeep-signer --config signer.toml key import /var/lib/tor/site/hs_ed25519_secret_key`
@@ -394,6 +322,9 @@ mod tests {
             vec!["onionkeep-signer", "deny", "--key", "00", "--request", "00"],
             vec!["onionkeep-signer", "issue", "a", "-o", "b", "--horizon", "91"],
             vec!["onionkeep-signer", "issue", "a"],
+            vec!["onionkeep-signer", "ceremony", "start", "a"],
+            vec!["onionkeep-signer", "ceremony", "start", "a", "--request", "r", "--second", "s"],
+            vec!["onionkeep-signer", "ceremony", "start", "a", "--first", "--import", "k", "--rehearse"],
             vec!["onionkeep-signer", "serve", "--new-journal"],
             vec!["onionkeep-signer", "token", "init", "--erase"],
             vec!["onionkeep-signer", "pin", "change", "--new", "1234"],
@@ -421,6 +352,12 @@ mod tests {
             "token init",
             "token init --erase 1a2b",
             "key new",
+            "key new --rehearse",
+            "ceremony start d --request r",
+            "ceremony start d --request r -o b --emergency e --first --rehearse --heard x --watch y",
+            "ceremony start d --first --second s.toml --shares 3 --threshold 2 --publisher 00",
+            "ceremony status d",
+            "ceremony resume d --erase 00",
             "key import a --hostname b",
             "key show",
             "serve",

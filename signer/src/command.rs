@@ -6,12 +6,14 @@ use crate::error::{Failure, Kind};
 use crate::harden;
 use crate::import;
 use crate::log::{Level, line};
+use crate::room;
 use crate::seal::TokenName;
 use crate::serve;
 use crate::token::pkcs11::{Access, Initialised};
 use crate::token::{Token, TokenError, open};
 use crate::vault::{Shown, Vault};
 use onionkeep_common::OnionAddress;
+use onionkeep_common::paper::Purpose;
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
@@ -32,22 +34,24 @@ pub fn run(cli: &Cli) -> Result<ExitCode, Failure> {
     harden::no_dumps()?;
     match &cli.command {
         Command::CheckConfig => check_config(&cli.config),
-        Command::Token(TokenCommand::Init { erase }) => token_init(&cli.config, erase.as_deref()),
-        Command::Key(KeyCommand::New) => key_new(&cli.config),
+        Command::Token(TokenCommand::Init { erase }) => told(token_init(&cli.config, erase.as_deref())),
+        Command::Key(KeyCommand::New { rehearse }) => {
+            told(key_new(&cli.config, ceremony::enter(*rehearse)).map(kept))
+        }
         Command::Key(KeyCommand::Import { file, hostname }) => {
-            key_import(&cli.config, file, hostname.as_deref())
+            told(key_import(&cli.config, file, hostname.as_deref()).map(kept))
         }
         Command::Key(KeyCommand::Show) => key_show(&cli.config),
         Command::Key(KeyCommand::Copy { onion, to }) => copy::key_copy(&cli.config, *onion, to),
         Command::Backup(command) => backup::backup(&cli.config, command),
         Command::Restore { wrapped, verifier, shares_from_stdin } => {
-            backup::restore(&cli.config, wrapped, verifier, *shares_from_stdin)
+            told(backup::restore(&cli.config, wrapped, verifier, *shares_from_stdin))
         }
         Command::Doctor { login, json } => doctor::doctor(&cli.config, *login, *json),
         Command::Pin(PinCommand::Change { new }) => pin::change(&cli.config, new),
-        Command::Init { new_audit_key } => books::init(&cli.config, *new_audit_key),
+        Command::Init { new_audit_key } => told(books::init(&cli.config, *new_audit_key)),
         Command::Deny { public, onion, request } => {
-            books::deny(&cli.config, public.as_deref(), *onion, request.as_deref())
+            told(books::deny(&cli.config, public.as_deref(), *onion, request.as_deref()))
         }
         Command::Request(command) => ceremony::request(&cli.config, command),
         Command::Issue { file, out, emergency, look, said } => {
@@ -55,13 +59,14 @@ pub fn run(cli: &Cli) -> Result<ExitCode, Failure> {
             ceremony::issue(&cli.config, &places, look, said)
         }
         Command::Bundle(command) => ceremony::verify(command),
+        Command::Ceremony(command) => ceremony::guided(&cli.config, command),
         Command::Audit(AuditCommand::Verify { files, trusted, expect_head, json }) => {
             audit::verify(&cli.config, files, trusted, *expect_head, *json)
         }
         Command::Audit(AuditCommand::Show { files, last, json }) => {
             audit::show(&cli.config, files, *last, *json)
         }
-        Command::Audit(AuditCommand::Checkpoint) => audit::checkpoint(&cli.config),
+        Command::Audit(AuditCommand::Checkpoint) => told(audit::checkpoint(&cli.config)),
         Command::Audit(AuditCommand::Export { out }) => audit::export(&cli.config, out.as_deref()),
         Command::Serve => serve::keeper(&cli.config),
         Command::Gate { self_test } => serve::gate(&cli.config, *self_test),
@@ -72,9 +77,15 @@ pub fn run(cli: &Cli) -> Result<ExitCode, Failure> {
 /// Writes the answer.
 fn answer(text: &str) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
-    out.write_all(text.as_bytes())
+    out.write_all(room::shown(text).as_bytes())
         .and_then(|()| out.flush())
         .map_err(|error| Failure::new(Kind::Internal, format!("cannot write the answer: {error}"), ""))
+}
+
+/// The answer of a command that either does all of what it is for or nothing.
+fn told(done: Result<String, Failure>) -> Result<ExitCode, Failure> {
+    answer(&done?)?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// `check-config`: the problems are the answer.
@@ -94,7 +105,7 @@ fn check_config(path: &Path) -> Result<ExitCode, Failure> {
 }
 
 /// `token init`.
-fn token_init(path: &Path, erase: Option<&str>) -> Result<ExitCode, Failure> {
+fn token_init(path: &Path, erase: Option<&str>) -> Result<String, Failure> {
     let config = Config::load(path, Depth::Text)?;
     let token = &config.token;
     let so_source = token.so_pin.as_ref().ok_or(ConfigError::Missing("so_pin in [token]"))?;
@@ -104,17 +115,15 @@ fn token_init(path: &Path, erase: Option<&str>) -> Result<ExitCode, Failure> {
     let Initialised { name: TokenName { label, serial }, manufacturer, model } = &made;
     line(Level::Info, "token-initialised", &[("label", label), ("serial", serial)]);
     if token.yubihsm.is_some() {
-        answer(&format!(
+        return Ok(format!(
             "The YubiHSM {serial} is ready: two authentication keys, forced auditing, no factory key.\n"
-        ))?;
-        return Ok(ExitCode::SUCCESS);
+        ));
     }
-    answer(&format!(
+    Ok(format!(
         "The token {label:?} is ready. What is to be added to [token] in {}:\n\nserial = \"{serial}\"\n\
          manufacturer = {manufacturer:?}\nmodel = {model:?}\n",
         path.display()
-    ))?;
-    Ok(ExitCode::SUCCESS)
+    ))
 }
 
 /// Opens the configured token and reads what is sealed to it.
@@ -124,35 +133,35 @@ fn open_vault(config: &Config, access: Access) -> Result<Vault<Box<dyn Token>>, 
     Ok(Vault::open(token, &config.state_dir)?.sealing_by(config.token.seal))
 }
 
-/// `key new`.
-fn key_new(path: &Path) -> Result<ExitCode, Failure> {
+/// `key new`; in a rehearsal an address that everybody sees to be one.
+fn key_new(path: &Path, purpose: Purpose) -> Result<OnionAddress, Failure> {
     let config = Config::load(path, Depth::Text)?;
     // A command that a person runs once has the limits of a login: what cannot be locked there is said, not refused.
     harden::harden(MemoryLock::IfPossible)?;
     let mut vault = open_vault(&config, Access::Write)?;
-    let onion = vault.generate()?;
-    kept(onion, "key-made")
+    let onion = vault.generate_for(purpose)?;
+    line(Level::Info, "key-made", &[("onion", &onion.redacted())]);
+    Ok(onion)
 }
 
 /// `key import`.
-fn key_import(path: &Path, file: &Path, hostname: Option<&Path>) -> Result<ExitCode, Failure> {
+fn key_import(path: &Path, file: &Path, hostname: Option<&Path>) -> Result<OnionAddress, Failure> {
     let config = Config::load(path, Depth::Text)?;
     harden::harden(MemoryLock::IfPossible)?;
     let mut vault = open_vault(&config, Access::Write)?;
     let key = import::read(file, hostname)?;
     let onion = vault.keep(&key)?;
     drop(key);
-    kept(onion, "key-imported")
+    line(Level::Info, "key-imported", &[("onion", &onion.redacted())]);
+    Ok(onion)
 }
 
 /// Says which onion is on the token now, and what to configure.
-fn kept(onion: OnionAddress, event: &str) -> Result<ExitCode, Failure> {
-    line(Level::Info, event, &[("onion", &onion.redacted())]);
-    answer(&format!(
+fn kept(onion: OnionAddress) -> String {
+    format!(
         "{onion}\n\nFor the signer's configuration:\n\n[[onion]]\naddress = \"{onion}\"\n\
          user    = \"onionkeep-publisher\"\n"
-    ))?;
-    Ok(ExitCode::SUCCESS)
+    )
 }
 
 /// `key show`: exit code 4 if anything does not verify.

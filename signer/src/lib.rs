@@ -18,6 +18,7 @@ pub mod ledger;
 pub mod log;
 pub mod pin;
 pub mod policy;
+pub mod room;
 pub mod seal;
 pub mod serve;
 pub mod state;

@@ -1,6 +1,7 @@
 //! One line per decision on standard error; the only place that writes there.
 
 use crate::clock::{Clock, Iso, SystemClock};
+use crate::room;
 use flood::Flood;
 use std::fmt::{Display, Write as _};
 use std::io::Write as _;
@@ -72,8 +73,18 @@ fn flood() -> MutexGuard<'static, Flood> {
     FLOOD.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Writes text for the operator to standard error as it is.
+/// Writes text for the operator to standard error; the room's transcript has it too.
 pub fn raw(text: &str) {
+    write(&room::shown(text));
+}
+
+/// Writes what overwrites itself, such as a bar; no transcript has it.
+pub fn fleeting(text: &str) {
+    write(&room::marked(text));
+}
+
+/// Writes to standard error.
+fn write(text: &str) {
     // A closed standard error must not stop the signer, and there is nowhere else to say so.
     let _nowhere_to_report = std::io::stderr().lock().write_all(text.as_bytes());
 }

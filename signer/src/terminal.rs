@@ -4,6 +4,7 @@
 //! terminal back and clears the screen before it ends.
 
 use crate::clock::{deadline_in, until};
+use crate::room;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr};
 use std::fs::File;
@@ -34,11 +35,16 @@ impl Terminal {
         Ok(Self(File::options().read(true).write(true).open("/dev/tty")?))
     }
 
-    /// Writes a text.
+    /// Writes a text that the transcript has too.
     ///
     /// # Errors
     /// What the system says.
     pub fn say(&self, text: &str) -> io::Result<()> {
+        self.put(&room::shown(text))
+    }
+
+    /// Writes a text as it is, on no record.
+    fn put(&self, text: &str) -> io::Result<()> {
         (&self.0).write_all(text.as_bytes())
     }
 
@@ -48,7 +54,9 @@ impl Terminal {
     /// What the system says.
     pub fn ask(&self, prompt: &str) -> io::Result<String> {
         self.say(prompt)?;
-        Ok(self.line(deadline_in(PATIENCE))?.as_str().to_owned())
+        let line = self.line(deadline_in(PATIENCE))?.as_str().to_owned();
+        room::typed(&line);
+        Ok(line)
     }
 
     /// Asks without echo.
@@ -70,9 +78,10 @@ impl Terminal {
     /// As [`Terminal::ask_unseen`]. The text is gone in every case.
     pub fn show_alone(&self, text: &str) -> io::Result<()> {
         let _unseen = Unseen::new(&self.0)?;
+        let page = Zeroizing::new(room::marked(text));
         let seen =
-            self.say(ALONE).and_then(|()| self.say(text)).and_then(|()| self.line(deadline_in(PATIENCE)));
-        self.say(TOGETHER)?;
+            self.put(ALONE).and_then(|()| self.put(&page)).and_then(|()| self.line(deadline_in(PATIENCE)));
+        self.put(TOGETHER)?;
         seen.map(drop)
     }
 

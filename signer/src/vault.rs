@@ -3,9 +3,11 @@
 //! The gate knows only [`Ask`], [`Answer`] and [`Certifier`]: plain data without secret, handle or pointer. The vault
 //! runs in a process of its own (`serve/vault_role.rs`); the gate's end of the pair is `vault/client.rs`.
 
+use crate::ceremony::is_marked;
 use crate::log::{Level, line};
 use crate::seal::{Head, Kek, SealError, SealKind, SealedKey};
 use crate::token::{Token, TokenError};
+use onionkeep_common::paper::Purpose;
 use onionkeep_common::{
     DescSigningKey, EncodedCert, ExpirationHours, IdentityKey, OnionAddress, PeriodLength, PeriodNumber,
     TimePeriod,
@@ -27,6 +29,9 @@ pub(crate) mod scrub;
 
 pub use error::VaultError;
 pub use message::{Answer, Ask};
+
+/// So many keys are tried for an address with a mark of 15 bits: that none fits is less likely than 1 in 10^13.
+const TRIES: u32 = 1 << 20;
 
 /// Who answers the gate.
 pub trait Certifier: Send + Sync {
@@ -269,10 +274,23 @@ impl<T: Token> Vault<T> {
     /// # Errors
     /// [`VaultError`] if the token cannot seal or store.
     pub fn generate(&mut self) -> Result<OnionAddress, VaultError> {
-        let seed: Zeroizing<[u8; 32]> = random::octets()?;
-        let key =
-            ExpandedKey::from_seed(&seed).map_err(|_never| VaultError::Random(io::Error::other("seed")))?;
-        self.keep(&key)
+        self.generate_for(Purpose::Real)
+    }
+
+    /// Makes a new identity: for a rehearsal one with its mark, otherwise one without.
+    ///
+    /// # Errors
+    /// As [`Vault::generate`].
+    pub fn generate_for(&mut self, purpose: Purpose) -> Result<OnionAddress, VaultError> {
+        let odd = |what| VaultError::Random(io::Error::other(what));
+        for _try in 0..TRIES {
+            let seed: Zeroizing<[u8; 32]> = random::octets()?;
+            let key = ExpandedKey::from_seed(&seed).map_err(|_never| odd("seed"))?;
+            if is_marked(&OnionAddress::new(*key.public())) == (purpose == Purpose::Rehearsal) {
+                return self.keep(&key);
+            }
+        }
+        Err(odd("no address of the wanted kind was found"))
     }
 
     /// Seals and stores a key; makes the root key first if the token has none.

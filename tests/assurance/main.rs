@@ -2,7 +2,7 @@
 
 use onionkeep_tests::assurance::disk::{self, Failing, Full, SmallDisk};
 use onionkeep_tests::assurance::subject::{SLOTS_PER_ONION, Subject};
-use onionkeep_tests::assurance::{canary, hostile, kills, rounds, strangers, trace};
+use onionkeep_tests::assurance::{canary, ceremonies, hostile, kills, rounds, strangers, trace};
 use onionkeep_tests::process;
 use std::path::Path;
 
@@ -39,6 +39,13 @@ fn what_was_released_is_never_forgotten_by_a_kill() {
     let count = kills::run(&mut subject, 30, 4711).unwrap();
     assert_eq!((count.rounds, &count.forgotten), (30, &Vec::new()));
     assert!(count.released >= 10 && count.remembered == count.released, "{count:?}");
+}
+
+#[test]
+fn a_ceremony_whose_power_is_cut_ends_with_its_one_answer() {
+    let count = ceremonies::run(&Subject::new(1).unwrap(), 10, 4711).unwrap();
+    assert_eq!((count.ceremonies, &count.wrong), (10, &Vec::new()));
+    assert!(count.hits >= 3 && count.after.len() >= 2, "{count:?}");
 }
 
 #[test]

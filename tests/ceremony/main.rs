@@ -6,5 +6,6 @@
 
 mod altered;
 mod golden;
+mod handbook;
 mod made;
 mod verifiers;

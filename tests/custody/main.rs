@@ -11,6 +11,7 @@
 )]
 
 mod calls;
+mod ceremony;
 mod corrupt;
 mod kit;
 mod lies;

@@ -4,6 +4,7 @@
 //! `assurance` the full one.
 
 pub mod canary;
+pub mod ceremonies;
 pub mod dice;
 pub mod disk;
 pub mod hostile;

@@ -23,9 +23,11 @@ pub mod look;
 pub mod peer;
 pub mod process;
 pub mod report;
+pub mod seat;
 pub mod softhsm;
 pub mod stage;
 pub mod tornet;
+pub mod transcript;
 pub mod wait;
 
 pub use report::Report;

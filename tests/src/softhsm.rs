@@ -100,7 +100,7 @@ impl SoftHsm {
 }
 
 /// The first module that exists.
-fn module() -> Result<PathBuf> {
+pub fn module() -> Result<PathBuf> {
     if let Some(path) = std::env::var_os(MODULE_VARIABLE) {
         return Ok(PathBuf::from(path));
     }

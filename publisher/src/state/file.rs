@@ -68,8 +68,7 @@ pub(crate) fn write_octets(path: &Path, parts: &[&[u8]]) -> Result<(), FileError
     let temporary = PathBuf::from(name);
     let written = write_new(&temporary, parts).and_then(|()| {
         std::fs::rename(&temporary, path).map_err(io_error("rename to", path))?;
-        let folder = path.parent().unwrap_or(Path::new("."));
-        sync_folder(folder)
+        sync_folder(folder_of(path))
     });
     if written.is_err() {
         // Nothing more can be done about a temporary file that does not go away: the next start removes it.
@@ -125,7 +124,12 @@ pub(crate) fn wipe(path: &Path) -> Result<(), FileError> {
     io::copy(&mut io::repeat(0).take(len), &mut file).map_err(io_error("overwrite", path))?;
     file.sync_all().map_err(io_error("sync", path))?;
     std::fs::remove_file(path).map_err(io_error("remove", path))?;
-    path.parent().map_or(Ok(()), sync_folder)
+    sync_folder(folder_of(path))
+}
+
+/// The folder of a file, also of one that is named without any.
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// Reads a file and checks its checksum; `None` if there is no such file.

@@ -81,6 +81,14 @@ pub fn put(path: &Path, content: &[u8]) -> Result<(), MediumError> {
         Ok(_other) => return Err(MediumError::Exists(path.to_owned())),
         Err(_absent) => {}
     }
+    replace(path, content)
+}
+
+/// The same for a file that may be there with older content.
+///
+/// # Errors
+/// [`MediumError::Write`]; then the file is as it was.
+pub fn replace(path: &Path, content: &[u8]) -> Result<(), MediumError> {
     let temporary = beside(path);
     let directory = temporary.parent().unwrap_or(Path::new("/"));
     let written = fresh(&temporary, content)

@@ -80,7 +80,12 @@ impl<'a> Order<'a> {
 
     /// Where a bundle is kept.
     fn place(&self, digest: FileDigest) -> PathBuf {
-        self.state_dir.join(DIRECTORY).join(digest.to_string())
+        self.directory().join(digest.to_string())
+    }
+
+    /// The directory of the bundles that were made.
+    fn directory(&self) -> PathBuf {
+        self.state_dir.join(DIRECTORY)
     }
 
     /// A bundle that was kept.
@@ -104,7 +109,7 @@ impl<'a> Order<'a> {
 
     /// Keeps the bundles under their digests.
     fn keep(&self, issued: &Issued) -> Result<(), Failure> {
-        let directory = self.state_dir.join(DIRECTORY);
+        let directory = self.directory();
         let made = || -> io::Result<()> {
             std::fs::create_dir_all(&directory)?;
             state::give_to_owner(self.state_dir, &std::fs::File::open(&directory)?)?;
@@ -207,13 +212,68 @@ pub fn issue<T: Token>(
         ledger.append_all(order.now, order.lines())?;
     }
     policy::audit_first(ledger.memory(), order.request, ledger.key(), token)?;
-    let issued = make(order, vault, ledger.head(), token, each)?;
-    order.keep(&issued)?;
+    let issued = match left_over(order, ledger, token)? {
+        Some(issued) => issued,
+        None => {
+            let issued = make(order, vault, ledger.head(), token, each)?;
+            order.keep(&issued)?;
+            issued
+        }
+    };
     let digest = |file: &Vec<u8>| FileDigest::of(file);
     let (main, emergency) = (digest(&issued.main), issued.emergency.as_ref().map(digest));
     let line = Event::Bundle { request: order.request.digest, main, emergency };
     ledger.append(order.now, line)?;
     Ok(issued)
+}
+
+/// What a power cut left between the keeping of the bundles and their line in the ledger: taken if it is whole, removed if not.
+///
+/// So there are never two bundles for one request, not even one that nobody has seen.
+fn left_over(order: &Order<'_>, ledger: &Ledger, key: AuditKey) -> Result<Option<Issued>, Failure> {
+    let failed = |error: io::Error| {
+        let text = format!("cannot tidy {}: {error}. No bundle was issued", order.directory().display());
+        Failure::new(Place::Usage, text, "look at the directory and run the same command again")
+    };
+    let (mut main, mut emergency, mut found) = (None, None, Vec::new());
+    let entries = match std::fs::read_dir(order.directory()) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        other => other.map_err(failed)?,
+    };
+    let (sequence, head) = ledger.head();
+    let head = LedgerHead { sequence, hash: head.0 };
+    for entry in entries {
+        let path = entry.map_err(failed)?.path();
+        let file = std::fs::read(&path).map_err(failed)?;
+        if ledger.memory().ceremonies().is_issued(&FileDigest::of(&file)) {
+            continue;
+        }
+        let Ok(read) = super::check::signed(&file, Some(key)) else {
+            // Half a file that a power cut left under its temporary name.
+            if path.extension().is_some_and(|end| end == "new") {
+                found.push(path);
+            }
+            continue;
+        };
+        let bundle = read.content;
+        if bundle.request_digest == order.request.digest {
+            found.push(path);
+            match bundle.kind {
+                _ if bundle.ledger != head => {}
+                Kind::Main => main = Some(file),
+                Kind::Emergency => emergency = Some(file),
+            }
+        }
+    }
+    match (main, emergency, order.request.content.standby.is_empty()) {
+        (Some(main), None, true) => Ok(Some(Issued { main, emergency: None })),
+        (Some(main), Some(spare), false) => Ok(Some(Issued { main, emergency: Some(spare) })),
+        _ => {
+            found.iter().try_for_each(std::fs::remove_file).map_err(failed)?;
+            state::sync_directory(order.directory().as_path()).map_err(failed)?;
+            Ok(None)
+        }
+    }
 }
 
 /// Has the token sign the ledger as it is after a ceremony.

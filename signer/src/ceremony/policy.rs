@@ -2,11 +2,13 @@
 //!
 //! Pure: request, configuration, time and the ledger's memory go in, a refusal or nothing comes out. No rule can be switched off.
 
+use super::{MARK, is_marked};
 use crate::error::{Explain, Kind};
 use crate::ledger::memory::Place;
 use crate::ledger::{Denied, Memory};
 use crate::policy::CLOCK_SLACK;
 use onionkeep_common::iso::Iso;
+use onionkeep_common::ladder::Clockwork;
 use onionkeep_common::paper::{self, Previous, Purpose, Read, Request, Slot};
 use onionkeep_common::{OnionAddress, PeriodRule, TimePeriod, UnixTime};
 
@@ -24,6 +26,12 @@ const HORIZON_SECONDS: u64 = 7_776_000;
 const AHEAD: u64 = 3600;
 /// **Seconds** in a minute, twice: a shared random run has 24 voting intervals, a period's offset is 12 of them in minutes.
 const RUN_PER_OFFSET: u64 = 120;
+
+/// The clockwork of the network whose periods are configured.
+#[must_use]
+pub fn clockwork_of(rule: PeriodRule) -> Clockwork {
+    Clockwork { rule, run: u64::from(rule.offset.0).saturating_mul(RUN_PER_OFFSET) }
+}
 
 /// A rule was broken.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -159,11 +167,19 @@ fn req_purpose(facts: &Facts<'_>) -> Verdict {
                 "use the token and the state directory that never practised",
             )
         }
-        Purpose::Rehearsal => unless(
-            ceremonies.is_real(),
-            || "this ledger and its token make certificates that count".to_owned(),
-            "rehearse with a throw-away token and a state directory of its own",
-        ),
+        Purpose::Rehearsal => {
+            unless(
+                ceremonies.is_real(),
+                || "this ledger and its token make certificates that count".to_owned(),
+                "rehearse with a throw-away token and a state directory of its own",
+            )?;
+            let onion = facts.asked().onion;
+            unless(
+                !is_marked(&onion),
+                || format!("{onion} is no address of a rehearsal, which begins with {MARK}"),
+                "make a key to practise with: onionkeep-signer key new --rehearse, on a throw-away token",
+            )
+        }
     }
 }
 
@@ -202,9 +218,9 @@ fn req_denied(facts: &Facts<'_>) -> Verdict {
 /// `req-clockwork`: its periods and runs are those of the configured network.
 fn req_clockwork(facts: &Facts<'_>) -> Verdict {
     let (found, wanted) = (&facts.asked().clockwork, facts.periods);
-    let run = u64::from(wanted.offset.0).saturating_mul(RUN_PER_OFFSET);
+    let run = clockwork_of(wanted).run;
     unless(
-        found.rule != wanted || found.run != run,
+        *found != clockwork_of(wanted),
         || {
             let (length, offset) = (found.rule.length.minutes(), found.rule.offset.0);
             let configured = wanted.length.minutes();

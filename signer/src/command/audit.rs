@@ -143,7 +143,7 @@ fn row_json(line: &Line, dead: bool) -> String {
 }
 
 /// `audit checkpoint`.
-pub(super) fn checkpoint(config: &Path) -> Result<ExitCode, Failure> {
+pub(super) fn checkpoint(config: &Path) -> Result<String, Failure> {
     let config = Config::load(config, Depth::Text)?;
     let mut ledger = books::open(&config)?;
     let mut vault = open_vault(&config, Access::Read)?;
@@ -154,11 +154,7 @@ pub(super) fn checkpoint(config: &Path) -> Result<ExitCode, Failure> {
         .checkpoint(SystemClock.now(), seq, head, signature)
         .map_err(|why| Failure::new(Kind::Usage, format!("the checkpoint is not recorded: {why}"), ""))?;
     let (seq, head) = ledger.head();
-    answer(&format!(
-        "signed up to line {}; note the last hash elsewhere:\n\n{head}\n",
-        seq.saturating_sub(1)
-    ))?;
-    Ok(ExitCode::SUCCESS)
+    Ok(format!("signed up to line {}; note the last hash elsewhere:\n\n{head}\n", seq.saturating_sub(1)))
 }
 
 /// `audit export`.

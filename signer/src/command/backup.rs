@@ -22,7 +22,7 @@ use std::process::ExitCode;
 pub(super) fn backup(config: &Path, command: &BackupCommand) -> Result<ExitCode, Failure> {
     match command {
         BackupCommand::Split { onion, shares, threshold, to } => {
-            split(config, *onion, Plan::new(*threshold, *shares)?, to)
+            super::told(split(config, *onion, Plan::new(*threshold, *shares)?, to))
         }
         BackupCommand::Check { verifier, shares_from_stdin } => check(verifier, *shares_from_stdin),
         BackupCommand::Export { onion, to } => export_backup(config, *onion, to),
@@ -30,7 +30,12 @@ pub(super) fn backup(config: &Path, command: &BackupCommand) -> Result<ExitCode,
 }
 
 /// `backup split`: nothing is written before every share was read back; then the ledger first, so that no set is unknown to it.
-fn split(path: &Path, onion: OnionAddress, plan: Plan, dirs: &[PathBuf]) -> Result<ExitCode, Failure> {
+pub(super) fn split(
+    path: &Path,
+    onion: OnionAddress,
+    plan: Plan,
+    dirs: &[PathBuf],
+) -> Result<String, Failure> {
     let config = Config::load(path, Depth::Text)?;
     if dirs.is_empty() {
         // Before the token is asked: without a terminal no share can be shown.
@@ -59,7 +64,7 @@ fn split(path: &Path, onion: OnionAddress, plan: Plan, dirs: &[PathBuf]) -> Resu
     })?;
     books::record(&mut ledger, Event::Backup(facts(&made.set)))?;
     let dead = store.keep(&made)?;
-    split_done(&made.set, dead)
+    Ok(split_done(&made.set, dead))
 }
 
 /// Wraps the key, and opens what was wrapped with a threshold of the shares, before anybody relies on it.
@@ -91,7 +96,7 @@ const fn facts(set: &BackupSet) -> BackupMade {
 }
 
 /// Says what there is now, and what must not be done with it.
-fn split_done(set: &BackupSet, dead: usize) -> Result<ExitCode, Failure> {
+fn split_done(set: &BackupSet, dead: usize) -> String {
     let (onion, name, generation) = (set.onion(), set.short_name(), set.generation());
     let (threshold, shares) = (set.plan().threshold(), set.plan().shares());
     line(
@@ -108,8 +113,7 @@ fn split_done(set: &BackupSet, dead: usize) -> Result<ExitCode, Failure> {
             "The earlier generation is removed here. Copies of it still open with its own shares: destroy both.\n",
         );
     }
-    answer(&text)?;
-    Ok(ExitCode::SUCCESS)
+    text
 }
 
 /// `backup check`.
@@ -135,7 +139,7 @@ fn export_backup(path: &Path, onion: OnionAddress, dir: &Path) -> Result<ExitCod
 }
 
 /// `restore`: the token is looked at first, so that nobody types a share in vain.
-pub(super) fn restore(path: &Path, wrapped: &Path, verifier: &Path, pipe: bool) -> Result<ExitCode, Failure> {
+pub(super) fn restore(path: &Path, wrapped: &Path, verifier: &Path, pipe: bool) -> Result<String, Failure> {
     let config = Config::load(path, Depth::Text)?;
     let backup = Backup::read(wrapped, verifier)?;
     let onion = backup.set.onion();
@@ -163,9 +167,8 @@ pub(super) fn restore(path: &Path, wrapped: &Path, verifier: &Path, pipe: bool) 
     // So that the new place can be backed up, and the generations go on counting.
     Store(&config.state_dir).keep(&backup)?;
     line(Level::Info, "key-restored", &[("onion", &onion.redacted()), ("set", &backup.set.short_name())]);
-    answer(&format!(
+    Ok(format!(
         "{onion}\n\nThe key is sealed to the token {:?}; opened again it is the key of this address.\n",
         config.token.label
-    ))?;
-    Ok(ExitCode::SUCCESS)
+    ))
 }

@@ -1,6 +1,8 @@
 //! `init` and `deny`: the commands that write into the ledger by hand. The signer must not be serving meanwhile.
 
-use super::{answer, open_vault};
+use super::open_vault;
+use crate::ceremony::dates;
+use crate::ceremony::policy::clockwork_of;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Depth};
 use crate::error::{Failure, Kind};
@@ -11,10 +13,9 @@ use data_encoding::HEXLOWER_PERMISSIVE;
 use onionkeep_common::paper::{self, RequestId};
 use onionkeep_common::{DescSigningKey, OnionAddress};
 use std::path::Path;
-use std::process::ExitCode;
 
 /// `init`: the audit key on the token and the ledger that names it; `rekey` names a new token's key in an old ledger.
-pub(super) fn init(path: &Path, rekey: bool) -> Result<ExitCode, Failure> {
+pub(super) fn init(path: &Path, rekey: bool) -> Result<String, Failure> {
     let config = Config::load(path, Depth::Text)?;
     // Before the token is touched: what cannot be made shall change nothing.
     let old = if rekey { Some(open(&config)?) } else { absent(&config)? };
@@ -28,11 +29,10 @@ pub(super) fn init(path: &Path, rekey: bool) -> Result<ExitCode, Failure> {
         }
     };
     line(Level::Info, "ledger-ready", &[("state-dir", &config.state_dir.display()), ("audit-key", &key)]);
-    answer(&format!(
+    Ok(format!(
         "The ledger is ready. Its audit key, for whoever is to check it (keep it elsewhere too):\n\n{key}\n\n\
          Its last hash: {head}\n"
-    ))?;
-    Ok(ExitCode::SUCCESS)
+    ))
 }
 
 /// Makes sure that there is no ledger.
@@ -72,7 +72,7 @@ pub(super) fn deny(
     key: Option<&str>,
     onion: Option<OnionAddress>,
     request: Option<&str>,
-) -> Result<ExitCode, Failure> {
+) -> Result<String, Failure> {
     let config = Config::load(path, Depth::Text)?;
     let denied = match (key, onion, request) {
         (Some(key), None, None) => Denied::Key(desc_key(key)?),
@@ -81,13 +81,13 @@ pub(super) fn deny(
         _ => return Err(Failure::new(Kind::Usage, "wanted is one of --key, --onion and --request", "")),
     };
     let mut ledger = open(&config)?;
-    if ledger.memory().is_denied(&denied) {
-        answer("denied already\n")?;
-        return Ok(ExitCode::SUCCESS);
-    }
-    let seq = ledger.append(SystemClock.now(), Event::Deny(denied))?;
-    answer(&format!("denied for ever, by line {seq} of the ledger\n"))?;
-    Ok(ExitCode::SUCCESS)
+    let said = if ledger.memory().is_denied(&denied) {
+        "denied already\n".to_owned()
+    } else {
+        let seq = ledger.append(SystemClock.now(), Event::Deny(denied))?;
+        format!("denied for ever, by line {seq} of the ledger\n")
+    };
+    Ok(said + &dates::exposed(ledger.memory(), &denied, &clockwork_of(config.periods), SystemClock.now()))
 }
 
 /// The name of a request from its hex.

@@ -3,20 +3,26 @@
 use super::{answer, books, open_vault};
 use crate::ceremony::confirm::Given;
 use crate::ceremony::issue::{self, Issued, Order};
-use crate::ceremony::{check, files, marked, show};
+use crate::ceremony::{check, files, show};
 use crate::cli::{BundleCommand, Look, RequestCommand, Said};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Depth, MemoryLock};
-use crate::error::{Failure, Kind};
+use crate::error::{Explain as _, Failure, Kind};
 use crate::harden;
 use crate::ledger::{Event, Keep, Ledger};
 use crate::log;
+use crate::room;
 use crate::token::pkcs11::Access;
 use onionkeep_common::OnionAddress;
 use onionkeep_common::paper::{FileDigest, Purpose, Read, Request, RequestKey, lines};
 use std::io::IsTerminal as _;
 use std::path::Path;
 use std::process::ExitCode;
+
+mod first;
+mod guided;
+
+pub(super) use guided::guided;
 
 /// Where the files of a ceremony are.
 pub(super) struct Places<'a> {
@@ -28,9 +34,13 @@ pub(super) struct Places<'a> {
     pub(super) emergency: Option<&'a Path>,
 }
 
-/// Whether what is done counts.
-const fn purpose(rehearse: bool) -> Purpose {
-    if rehearse { Purpose::Rehearsal } else { Purpose::Real }
+/// Whether what is done counts; from now on every line of a rehearsal says what it is.
+pub(super) fn enter(rehearse: bool) -> Purpose {
+    if !rehearse {
+        return Purpose::Real;
+    }
+    room::rehearse();
+    Purpose::Rehearsal
 }
 
 /// Reads a request.
@@ -60,7 +70,7 @@ fn order<'a>(
         now: SystemClock.now(),
         horizon: look.horizon,
         first: look.first,
-        purpose: purpose(look.rehearse),
+        purpose: enter(look.rehearse),
     }
 }
 
@@ -75,7 +85,8 @@ pub(super) fn request(path: &Path, command: &RequestCommand) -> Result<ExitCode,
     match command {
         RequestCommand::Show { file, look } => show_request(&config, file, look),
         RequestCommand::Enrol { onion, public, heard, rehearse } => {
-            enrol(&config, *onion, public, heard.as_deref(), purpose(*rehearse))
+            enter(*rehearse);
+            super::told(enrol(&config, *onion, public, heard.as_deref()))
         }
     }
 }
@@ -91,21 +102,15 @@ fn show_request(config: &Config, file: &Path, look: &Look) -> Result<ExitCode, F
             "answered already by the bundle {}: issue writes the same again\n",
             known.main
         ));
-        answer(&marked(order.purpose, &text))?;
+        answer(&text)?;
         return Ok(ExitCode::SUCCESS);
     }
-    answer(&marked(order.purpose, &text))?;
+    answer(&text)?;
     refusal.map_or(Ok(ExitCode::SUCCESS), |refusal| Err(refusal.into()))
 }
 
 /// `request enrol`.
-fn enrol(
-    config: &Config,
-    onion: OnionAddress,
-    hex: &str,
-    heard: Option<&str>,
-    purpose: Purpose,
-) -> Result<ExitCode, Failure> {
+fn enrol(config: &Config, onion: OnionAddress, hex: &str, heard: Option<&str>) -> Result<String, Failure> {
     let wrong =
         || Failure::new(Kind::Usage, "--key: wanted are the 64 hex digits that request key prints", "");
     let key = RequestKey(lines::hex(hex).ok_or_else(wrong)?);
@@ -115,17 +120,14 @@ fn enrol(
     }
     let mut ledger = books::open(config)?;
     if ledger.memory().ceremonies().requester(&onion) == Some(key) {
-        answer(&marked(purpose, "enrolled already\n"))?;
-        return Ok(ExitCode::SUCCESS);
+        return Ok("enrolled already\n".to_owned());
     }
     Given { heard, watch: None }.words("the publisher's request key", &key.0)?;
     let seq = ledger.append(SystemClock.now(), Event::Enrol { onion, key })?;
-    let text = format!(
+    Ok(format!(
         "From now on requests for {onion} count if they are by this key, by line {seq} of the ledger.\n\
          The next one is the first of its chain: issue --first\n"
-    );
-    answer(&marked(purpose, &text))?;
-    Ok(ExitCode::SUCCESS)
+    ))
 }
 
 /// `issue`.
@@ -136,15 +138,10 @@ pub(super) fn issue(path: &Path, places: &Places<'_>, look: &Look, said: &Said) 
     let order = order(&config, &onions, &request, look);
     let mut ledger = books::open(&config)?;
     if let Some(issued) = order.answered(ledger.memory())? {
-        return hand_out(
-            &order,
-            &issued,
-            places,
-            "This request was answered before; the same files again:\n",
-        );
+        return hand_out(&issued, places, "This request was answered before; the same files again:\n");
     }
     let (table, refusal) = show::request(&order.facts(ledger.memory()));
-    log::raw(&marked(order.purpose, &table));
+    log::raw(&table);
     refusal.map_or(Ok(()), |refusal| Err(Failure::from(refusal)))?;
     for place in [Some(places.main), places.emergency].into_iter().flatten() {
         files::check_place(place)?;
@@ -165,7 +162,7 @@ pub(super) fn issue(path: &Path, places: &Places<'_>, look: &Look, said: &Said) 
     let note = format!(
         "Signed, verified and recorded. The ledger's last line is {seq}, its hash, for the sheet:\n{head}\n"
     );
-    let code = hand_out(&order, &issued, places, &note)?;
+    let code = hand_out(&issued, places, &note)?;
     checkpoint.map(|()| code)
 }
 
@@ -188,40 +185,40 @@ fn standby_fits(request: &Request, places: &Places<'_>) -> Result<(), Failure> {
 
 /// A bar on a terminal, and nothing elsewhere.
 fn progress(order: &Order<'_>) -> impl FnMut(usize) {
-    let (all, purpose, seen) = (order.certificates().max(1), order.purpose, std::io::stderr().is_terminal());
+    let (all, seen) = (order.certificates().max(1), std::io::stderr().is_terminal());
     move |made| {
         if seen {
             let filled = made.saturating_mul(40) / all;
             let (bar, rest) = ("#".repeat(filled), ".".repeat(40_usize.saturating_sub(filled)));
             let end = if made >= all { "\n" } else { "" };
-            log::raw(&format!("\r{}{end}", marked(purpose, &format!("[{bar}{rest}] {made} of {all}"))));
+            log::fleeting(&format!("\r[{bar}{rest}] {made} of {all}{end}"));
         }
     }
 }
 
 /// Writes the files and says what they are.
-fn hand_out(
-    order: &Order<'_>,
-    issued: &Issued,
-    places: &Places<'_>,
-    note: &str,
-) -> Result<ExitCode, Failure> {
+fn hand_out(issued: &Issued, places: &Places<'_>, note: &str) -> Result<ExitCode, Failure> {
+    answer(&(note.to_owned() + &write_out(issued, places)?))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Writes the files.
+fn write_out(issued: &Issued, places: &Places<'_>) -> Result<String, Failure> {
     let Issued { main, emergency } = issued;
-    let mut text = note.to_owned();
+    let mut text = String::new();
     let spare = emergency.as_ref().zip(places.emergency).map(|(file, place)| (place, file));
     for (place, file) in [(places.main, main)].into_iter().chain(spare) {
         files::put(place, file).map_err(|error| Failure::from(error).because("what was signed is kept"))?;
         let digest = FileDigest::of(file);
         text.push_str(&format!("{}\n  digest  {digest}\n  words   {}\n", place.display(), digest.words()));
     }
-    answer(&marked(order.purpose, &text))?;
-    Ok(ExitCode::SUCCESS)
+    Ok(text)
 }
 
 /// `bundle verify`: whatever is wrong ends with exit code 4.
 pub(super) fn verify(command: &BundleCommand) -> Result<ExitCode, Failure> {
     let BundleCommand::Verify { file, onion, request, auditor, rehearse } = command;
-    let (onion, auditor, purpose) = (*onion, *auditor, purpose(*rehearse));
+    let (onion, auditor, purpose) = (*onion, *auditor, enter(*rehearse));
     let failed = |what: &str| {
         let text = format!("{}: {what}", file.display());
         Failure::new(
@@ -230,11 +227,11 @@ pub(super) fn verify(command: &BundleCommand) -> Result<ExitCode, Failure> {
             "do not import it; copy it again, or run the ceremony's issue again",
         )
     };
-    let unreadable = |error: files::MediumError| failed(&Failure::from(error).to_string());
+    let unreadable = |error: files::MediumError| failed(&error.in_full());
     let request = request.as_deref().map(files::read).transpose().map_err(unreadable)?;
     let octets = files::read(file).map_err(unreadable)?;
     let wanted = check::Wanted { onion, request: request.as_deref(), auditor, purpose };
     let read = check::bundle(&octets, &wanted).map_err(|what| failed(&what))?;
-    answer(&marked(purpose, &check::report(&read, &wanted)))?;
+    answer(&check::report(&read, &wanted))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -5,7 +5,7 @@
 use super::event::{Event, Requested};
 use super::line::Line;
 use super::memory::Place;
-use onionkeep_common::paper::{FileDigest, Kind, Purpose, RequestKey};
+use onionkeep_common::paper::{FileDigest, Kind, Purpose, RequestId, RequestKey};
 use onionkeep_common::{DescSigningKey, OnionAddress, TimePeriod, UnixTime};
 use std::collections::BTreeMap;
 
@@ -171,6 +171,31 @@ impl Ceremonies {
     #[must_use]
     pub fn answer(&self, request: &FileDigest) -> Option<&Answered> {
         self.answers.get(request)
+    }
+
+    /// The request of a name, whether or not it was answered.
+    #[must_use]
+    pub fn named(&self, id: &RequestId) -> Option<&Requested> {
+        self.requests.values().find(|request| request.id == *id)
+    }
+
+    /// The last period for which keys of an onion were named.
+    #[must_use]
+    pub fn last_period(&self, onion: &OnionAddress) -> Option<TimePeriod> {
+        let of_it = self.keys.values().filter(|used| used.onion == *onion);
+        of_it.map(|used| used.period).max_by_key(|period| period.number)
+    }
+
+    /// The period for which a request named a key.
+    #[must_use]
+    pub fn period_of(&self, key: &DescSigningKey) -> Option<TimePeriod> {
+        self.keys.get(key).map(|used| used.period)
+    }
+
+    /// Whether a file is one of the bundles that were issued.
+    #[must_use]
+    pub fn is_issued(&self, file: &FileDigest) -> bool {
+        self.answers.values().any(|answer| answer.main == *file || answer.emergency == Some(*file))
     }
 
     /// Whether a request is on record.

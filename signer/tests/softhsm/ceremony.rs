@@ -1,12 +1,14 @@
 //! A ceremony with the real program and token: request shown, publisher enrolled, bundles issued and verified; what is refused.
 
-use crate::kit::{Kit, Ran, in_child, now};
+use crate::kit::{Kit, Ran, first_word, in_child, now};
+use crate::person::Person;
 use ed25519_dalek::{Signer, SigningKey};
 use onionkeep_common::ladder::Clockwork;
 use onionkeep_common::paper::{FileDigest, Previous, Purpose, Request, RequestId, RequestKey, Slot, words};
 use onionkeep_common::wire::Proof;
 use onionkeep_common::{DescSigningKey, OnionAddress, PeriodNumber, PeriodRule, Signature};
 use onionkeep_signer::clock::Iso;
+use onionkeep_signer::room::BANNER;
 use std::path::PathBuf;
 
 /// The publisher's key.
@@ -41,6 +43,13 @@ fn request(onion: OnionAddress) -> Request {
     }
 }
 
+/// What a right watch shows.
+fn watch() -> String {
+    let iso = Iso(now()).to_string();
+    let (hour, _minutes) = iso.split_once(':').unwrap();
+    hour.replace('T', " ")
+}
+
 /// The room of a ceremony.
 struct Room {
     kit: Kit,
@@ -71,16 +80,29 @@ impl Room {
 
     /// Issues with what a person would confirm.
     fn issue(&self, request: &str, heard: &str, rest: &[&str]) -> Ran {
-        let iso = Iso(now()).to_string();
-        let (hour, _minutes) = iso.split_once(':').unwrap();
-        let watch = hour.replace('T', " ");
-        self.run(&[&["issue", request, "--watch", &watch, "--heard", heard], rest].concat())
+        self.run(&[&["issue", request, "--watch", &watch(), "--heard", heard], rest].concat())
+    }
+
+    /// A command of which a person sees and types everything.
+    fn at_the_terminal(&self, arguments: &[&str]) -> Person {
+        let path = |word: &&str| word.strip_prefix('@').map(|name| self.path(name).display().to_string());
+        let words: Vec<_> = arguments.iter().map(|word| path(word).unwrap_or((*word).to_owned())).collect();
+        Person::runs(&self.kit.command(&words.iter().map(String::as_str).collect::<Vec<_>>()))
     }
 }
 
 /// A room whose publisher is enrolled.
 fn room(kit: Kit) -> Room {
-    let (_name, onion) = kit.init_with_key();
+    room_with(kit, &["key", "new"])
+}
+
+/// The same with another way to a key.
+fn room_with(kit: Kit, key: &[&str]) -> Room {
+    let name = kit.init();
+    kit.run(&["init"]).good();
+    let text = kit.run(key).good().replace(BANNER, "");
+    let onion = first_word(&text).parse().unwrap();
+    kit.write_config(Some(&name.serial), &[onion], &kit.module);
     let room = Room { kit, onion };
     let key = publisher().verifying_key().to_bytes();
     let hex = data_encoding::HEXLOWER.encode(&key);
@@ -190,6 +212,9 @@ fn requests_that_are_not_as_they_should_be_end_with_a_sentence() {
                 (0..3).map(|n| slot(&bad.onion, PeriodNumber(bad.slots[0].period.0 + n), 9)).collect();
         })
         .fails(3, "req-fresh");
+        let stranger = "25njqamcweflpvkl73j4szahhihoc4xt3ktcgjnpaingr5yhkenl5sid.onion".parse().unwrap();
+        room.write("bad.request", &request(stranger));
+        show("@bad.request").fails(3, "req-onion");
         let mut other = good.clone();
         other.requester = RequestKey(SigningKey::from_bytes(&[0x78; 32]).verifying_key().to_bytes());
         let file = other.to_file(|text| Signature(SigningKey::from_bytes(&[0x78; 32]).sign(text).to_bytes()));
@@ -219,7 +244,7 @@ fn requests_that_are_not_as_they_should_be_end_with_a_sentence() {
 #[test]
 fn a_rehearsal_says_so_in_every_line_and_stays_one() {
     fn body(kit: Kit) {
-        let room = room(kit);
+        let room = room_with(kit, &["key", "new", "--rehearse"]);
         let heard = room.write(
             "a.request",
             &Request { purpose: Purpose::Rehearsal, standby: Vec::new(), ..request(room.onion) },
@@ -229,7 +254,7 @@ fn a_rehearsal_says_so_in_every_line_and_stays_one() {
         let ran = room.issue("@a.request", &heard, &rest);
         let issued = ran.good();
         for text in [&shown, &issued] {
-            assert!(!text.is_empty() && text.lines().all(|line| line.starts_with("REHEARSAL  ")), "{text}");
+            assert!(!text.is_empty() && text.lines().all(|line| line.starts_with(BANNER)), "{text}");
         }
         let onion = room.onion.to_string();
         let verify = ["bundle", "verify", "@a.bundle", "--onion", &onion];
@@ -241,4 +266,137 @@ fn a_rehearsal_says_so_in_every_line_and_stays_one() {
         room.issue("@b.request", &heard, &rest).fails(3, "req-purpose");
     }
     in_child("ceremony::a_rehearsal_says_so_in_every_line_and_stays_one", body);
+}
+
+#[test]
+fn what_was_answered_is_not_answered_otherwise() {
+    fn body(kit: Kit) {
+        let room = room(kit);
+        let first = request(room.onion);
+        let heard = room.write("a.request", &first);
+        room.issue("@a.request", &heard, &["-o", "@a.bundle", "--emergency", "@a.spare", "--first"]).good();
+        let bundle = std::fs::read(room.path("a.bundle")).unwrap();
+        let next = Request {
+            sequence: 2,
+            id: RequestId([0x25; 16]),
+            previous: Previous::Bundle(FileDigest::of(&bundle)),
+            slots: first
+                .slots
+                .iter()
+                .zip(60..)
+                .map(|(old, seed)| slot(&room.onion, old.period, seed))
+                .collect(),
+            standby: Vec::new(),
+            ..first.clone()
+        };
+        let refused = |alter: &dyn Fn(&mut Request), rule: &str| {
+            let mut bad = next.clone();
+            alter(&mut bad);
+            let heard = room.write("bad.request", &bad);
+            room.issue("@bad.request", &heard, &["-o", "@bad.bundle"]).fails(3, rule);
+            assert!(!room.path("bad.bundle").exists());
+        };
+        refused(&|bad| bad.sequence = 1, "req-sequence");
+        refused(&|bad| bad.slots = first.slots.clone(), "req-fresh");
+        refused(&|bad| bad.previous = Previous::First, "req-chain");
+        let heard = room.write("next.request", &next);
+        room.issue("@next.request", &heard, &["-o", "@next.bundle"]).good();
+    }
+    in_child("ceremony::what_was_answered_is_not_answered_otherwise", body);
+}
+
+#[test]
+fn a_guided_ceremony_goes_on_where_it_stopped() {
+    fn body(kit: Kit) {
+        let room = room(kit);
+        let heard = room.write("a.request", &request(room.onion));
+        let start = ["ceremony", "start", "@c1", "--request", "@a.request", "--first"];
+        let resume = ["ceremony", "resume", "@c1"];
+        room.run(&resume).fails(2, "there is no ceremony");
+        room.run(&["ceremony", "start", "@c1", "--first"]).fails(2, "second token");
+        room.run(&["ceremony", "start", "@c1", "--request", "@missing"]).fails(2, "nothing was signed");
+        // A watch that is a year off, words that differ and a slip end it; nothing is signed, and it goes on.
+        let mut person = room.at_the_terminal(&start);
+        person.reads("as in 2026-11-22 16: ");
+        let (year, rest) = (watch()[..4].parse::<u32>().unwrap() - 1, &watch()[4..]);
+        person.types(&format!("{year}{rest}"));
+        person.leaves().0.fails(7, "clock-confirmed");
+        let mut person = room.at_the_terminal(&resume);
+        person.reads("as in 2026-11-22 16: ");
+        person.types(&watch());
+        person.reads(&heard);
+        person.reads("Type Yes: ");
+        person.types("yes");
+        person.leaves().0.fails(3, "not confirmed");
+        let mut person = room.at_the_terminal(&resume);
+        person.reads("as in 2026-11-22 16: ");
+        person.types(&watch());
+        person.reads("Type Yes: ");
+        person.types("Yes");
+        person.reads("Type exactly Issue 1: ");
+        person.types("Issue 2");
+        person.leaves().0.fails(3, "was not typed");
+        assert!(!room.path("c1/1.bundle").exists());
+        assert!(!room.run(&["audit", "show"]).good().contains("  request "));
+        let status = room.run(&["ceremony", "status", "@c1"]);
+        assert_eq!(status.code, Some(9), "{status:?}");
+        assert!(status.stdout.contains("request     done") && status.stdout.contains("issue       to do"));
+        // The words were confirmed; clock and exact sentence are asked again.
+        let mut person = room.at_the_terminal(&resume);
+        person.reads("as in 2026-11-22 16: ");
+        person.types(&watch());
+        person.reads("Type exactly Issue 1: ");
+        person.types("Issue 1");
+        let (ran, seen) = person.leaves();
+        assert!(ran.stdout.contains("words were confirmed") && !seen.contains("Type Yes"), "{ran:?}");
+        assert!(ran.good().contains("Next ceremony by "));
+        room.run(&["ceremony", "status", "@c1"]).good();
+        let bundle = std::fs::read(room.path("c1/1.bundle")).unwrap();
+        // All of it is in the transcript, what was typed too.
+        let transcript = std::fs::read_to_string(room.path("c1/transcript.log")).unwrap();
+        for words in
+            [&watch()[..10], "Issue 2", "was not typed", &FileDigest::of(&bundle).words(), "step 8 of 8"]
+        {
+            assert!(transcript.contains(words), "{words}: {transcript}");
+        }
+        // Another directory, the same request: the same octets, without the token.
+        room.kit.write_pin("wrong-pin-17");
+        std::fs::remove_file(room.path("c1/1.bundle")).unwrap();
+        room.run(&resume).good();
+        assert_eq!(std::fs::read(room.path("c1/1.bundle")).unwrap(), bundle);
+        room.run(&["ceremony", "start", "@c2", "--request", "@a.request", "--first"]).fails(6, "PIN");
+        assert_eq!(std::fs::read(room.path("c2/1.bundle")).unwrap(), bundle);
+        room.write("b.request", &Request { sequence: 2, ..request(room.onion) });
+        room.run(&["ceremony", "start", "@c1", "--request", "@b.request"]).fails(3, "another ceremony");
+    }
+    in_child("ceremony::a_guided_ceremony_goes_on_where_it_stopped", body);
+}
+
+#[test]
+fn a_medium_that_is_full_or_gone_ends_with_a_sentence_and_the_same_octets_later() {
+    fn body(kit: Kit) {
+        let room = room(kit);
+        let heard = room.write("a.request", &request(room.onion));
+        let (watch, stick) = (watch(), room.path("stick"));
+        std::fs::create_dir(&stick).unwrap();
+        let confirmed = ["--watch", &watch, "--heard", &heard];
+        let start =
+            ["ceremony", "start", "@c", "--request", "@a.request", "--first", "-o", "@stick/a.bundle"];
+        // Pulled out before: nothing is signed.
+        std::fs::remove_dir(&stick).unwrap();
+        room.run(&[&start[..], &confirmed].concat()).fails(2, "no part of it was left there");
+        assert!(!room.run(&["audit", "show"]).good().contains("  request "));
+        // A directory in the way of the file, as if the medium failed during the write: all is signed and kept.
+        std::fs::create_dir_all(stick.join("a.bundle")).unwrap();
+        room.run(&[&["ceremony", "resume", "@c"], &confirmed[..]].concat())
+            .fails(2, "what was signed is kept");
+        assert!(room.run(&["audit", "show"]).good().contains("  bundle "));
+        std::fs::remove_dir(stick.join("a.bundle")).unwrap();
+        room.run(&["ceremony", "resume", "@c"]).good();
+        let bundle = std::fs::read(stick.join("a.bundle")).unwrap();
+        let kept = room.kit.state().join("ceremony").join(FileDigest::of(&bundle).to_string());
+        assert_eq!(std::fs::read(kept).unwrap(), bundle);
+        assert_eq!(std::fs::read_dir(&stick).unwrap().count(), 1, "a temporary file was left");
+    }
+    in_child("ceremony::a_medium_that_is_full_or_gone_ends_with_a_sentence_and_the_same_octets_later", body);
 }

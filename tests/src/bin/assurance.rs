@@ -9,11 +9,11 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use data_encoding::HEXLOWER;
 use onionkeep_common::wire::Reply;
 use onionkeep_tests::assurance::subject::{SLOTS_PER_ONION, Subject};
-use onionkeep_tests::assurance::{canary, hostile, kills, rounds, strangers};
+use onionkeep_tests::assurance::{canary, ceremonies, hostile, kills, rounds, strangers};
 use onionkeep_tests::peer;
 
 /// What can be asked for.
-const USAGE: &str = "usage: assurance scan [SIGNINGS] | canary | kills [COUNT] | hostile [SECONDS] | strangers [COUNT] | ask SOCKET ONION NUMBER";
+const USAGE: &str = "usage: assurance scan [SIGNINGS] | canary | kills [COUNT] | ceremonies [COUNT] | hostile [SECONDS] | strangers [COUNT] | ask SOCKET ONION NUMBER";
 
 fn main() -> Result<()> {
     let mut words = std::env::args().skip(1);
@@ -67,6 +67,7 @@ fn main() -> Result<()> {
             ensure!(count.received == 0, "a stranger was answered");
         }
         "kills" => kill(count.unwrap_or(1_000))?,
+        "ceremonies" => cut(count.unwrap_or(200))?,
         _ => bail!(USAGE),
     }
     println!("{:.1} s in all", start.elapsed().as_secs_f64());
@@ -110,6 +111,19 @@ fn kill(rounds: usize) -> Result<()> {
         sum.remembered,
         sum.slowest_start.as_secs_f64()
     );
+    Ok(())
+}
+
+/// Ceremonies whose power is cut.
+fn cut(rounds: usize) -> Result<()> {
+    let seed = onionkeep_tests::clock::unix_now().try_into()?;
+    let count = ceremonies::run(&subject(1)?, rounds, seed)?;
+    println!(
+        "{} ceremonies, {} kills ({} while it ran, {} with an answer on record that nobody had), by steps done: {:?}",
+        count.ceremonies, count.kills, count.hits, count.recorded, count.after
+    );
+    println!("{} half or different bundles", count.wrong.len());
+    ensure!(count.wrong.is_empty(), "{}", count.wrong.join("\n"));
     Ok(())
 }
 

@@ -1,0 +1,76 @@
+//! A power cut between the keeping of the bundles and their line in the ledger.
+
+use super::{Room, read};
+use crate::ceremony::issue::Issued;
+use crate::ceremony::{files, is_marked};
+use onionkeep_common::paper::{FileDigest, Purpose};
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+/// A room after a power cut: the bundles are kept, the ledger ends with the request and its keys.
+fn cut(room: &mut Room) -> Issued {
+    let request = read(room.request());
+    let issued = room.issue(&request).unwrap();
+    room.ledger = None;
+    let ledger = room.dir.path().join("ledger");
+    let text = std::fs::read_to_string(&ledger).unwrap();
+    let lines: Vec<&str> = text.split_inclusive('\n').collect();
+    let before = lines.iter().position(|line| line.contains(" bundle ")).unwrap();
+    std::fs::write(&ledger, lines[..before].concat()).unwrap();
+    room.reopen();
+    issued
+}
+
+/// What is kept.
+fn kept(room: &Room) -> BTreeSet<PathBuf> {
+    std::fs::read_dir(room.dir.path().join("ceremony")).unwrap().map(|entry| entry.unwrap().path()).collect()
+}
+
+#[test]
+fn bundles_that_were_kept_are_the_answer() {
+    let mut room = Room::new();
+    let before = cut(&mut room);
+    let request = read(room.request());
+    assert_eq!(room.issue(&request).unwrap(), before);
+    assert_eq!(kept(&room).len(), 2);
+}
+
+#[test]
+fn what_is_not_whole_is_removed_and_made_anew() {
+    let mut room = Room::new();
+    let before = cut(&mut room);
+    let dir = room.dir.path().join("ceremony");
+    let spare = dir.join(FileDigest::of(before.emergency.as_ref().unwrap()).to_string());
+    std::fs::rename(&spare, spare.with_extension("new")).unwrap();
+    std::fs::write(spare.with_extension("new"), "half").unwrap();
+    let request = read(room.request());
+    let after = room.issue(&request).unwrap();
+    assert_ne!(after.main, before.main, "the certificates of half an answer are never used");
+    let names = [&after.main, after.emergency.as_ref().unwrap()];
+    let names = names.map(|file| dir.join(FileDigest::of(file).to_string()));
+    assert_eq!(kept(&room), BTreeSet::from(names));
+}
+
+#[test]
+fn addresses_of_rehearsals_are_marked_and_others_are_not() {
+    assert!(is_marked(&Room::rehearsal().onions[0]));
+    let mut vault = Room::new().vault;
+    assert!(is_marked(&vault.generate_for(Purpose::Rehearsal).unwrap()));
+    assert!((0..3).all(|_| !is_marked(&vault.generate().unwrap())));
+}
+
+#[test]
+fn files_are_written_whole_or_not_at_all() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.bundle");
+    files::check_place(&path).unwrap();
+    files::put(&path, b"one").unwrap();
+    files::put(&path, b"one").unwrap();
+    assert!(files::put(&path, b"two").unwrap_err().to_string().contains("was not touched"));
+    assert_eq!(files::read(&path).unwrap(), b"one");
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    let gone = dir.path().join("pulled-out").join("b.bundle");
+    assert!(files::check_place(&gone).is_err());
+    assert!(files::put(&gone, b"one").unwrap_err().to_string().contains("no part of it was left"));
+    assert!(files::read(&gone).unwrap_err().to_string().contains("nothing was signed"));
+}
