@@ -3,7 +3,7 @@
 use onionkeep_tests::assurance::disk::{self, Failing, Full, SmallDisk};
 use onionkeep_tests::assurance::subject::{SLOTS_PER_ONION, Subject};
 use onionkeep_tests::assurance::{canary, ceremonies, hostile, kills, rounds, strangers, trace};
-use onionkeep_tests::process;
+use onionkeep_tests::{files, process};
 use std::path::Path;
 
 /// Onions that are enough for `certificates`.
@@ -46,6 +46,30 @@ fn a_ceremony_whose_power_is_cut_ends_with_its_one_answer() {
     let count = ceremonies::run(&Subject::new(1).unwrap(), 10, 4711).unwrap();
     assert_eq!((count.ceremonies, &count.wrong), (10, &Vec::new()));
     assert!(count.hits >= 3 && count.after.len() >= 2, "{count:?}");
+}
+
+#[test]
+fn a_medium_that_fills_up_during_a_ceremony_gets_no_half_bundle() {
+    if !disk::can_mount() {
+        println!("skipped: a small disk needs the right to mount");
+        return;
+    }
+    let subject = Subject::new(1).unwrap();
+    let stick = subject.run.path().join("stick");
+    files::make_dir(&stick, process::User::Signer, 0o700).unwrap();
+    let disk = SmallDisk::mount(&stick, &subject.run.path().join("spare")).unwrap();
+    let filler = disk.fill().unwrap();
+    let ceremony = ceremonies::Ceremony::first(&subject, Some(&stick.join("1.bundle"))).unwrap();
+    let ran = ceremony.run().unwrap();
+    assert_eq!(ran.code, 2, "{ran:?}");
+    assert!(
+        ran.stderr.contains("no part of it was left there") && ran.stderr.contains("what was signed is kept"),
+        "{ran:?}"
+    );
+    assert_eq!(std::fs::read_dir(&stick).unwrap().count(), 1, "something beside what fills it");
+    std::fs::remove_file(filler).unwrap();
+    assert_eq!(ceremony.run().unwrap().code, 0);
+    ceremony.fits(&std::fs::read(stick.join("1.bundle")).unwrap()).unwrap();
 }
 
 #[test]

@@ -214,12 +214,10 @@ pub fn issue<T: Token>(
     policy::audit_first(ledger.memory(), order.request, ledger.key(), token)?;
     let issued = match left_over(order, ledger, token)? {
         Some(issued) => issued,
-        None => {
-            let issued = make(order, vault, ledger.head(), token, each)?;
-            order.keep(&issued)?;
-            issued
-        }
+        None => make(order, vault, ledger.head(), token, each)?,
     };
+    // What is left over may still have its temporary name: kept once more, it has its own.
+    order.keep(&issued)?;
     let digest = |file: &Vec<u8>| FileDigest::of(file);
     let (main, emergency) = (digest(&issued.main), issued.emergency.as_ref().map(digest));
     let line = Event::Bundle { request: order.request.digest, main, emergency };

@@ -400,3 +400,39 @@ fn a_medium_that_is_full_or_gone_ends_with_a_sentence_and_the_same_octets_later(
     }
     in_child("ceremony::a_medium_that_is_full_or_gone_ends_with_a_sentence_and_the_same_octets_later", body);
 }
+
+#[test]
+fn a_first_ceremony_stops_where_somebody_stops_it_and_keeps_rehearsals_apart() {
+    fn body(kit: Kit) {
+        let room = room(kit);
+        let onion = room.onion.to_string();
+        std::fs::copy(room.path("signer.toml"), room.path("second.toml")).unwrap();
+        let (watch, second) = (watch(), ["--second", "@second.toml"]);
+        let start = |dir: &'static str, rest: &[&str]| {
+            let words = ["ceremony", "start", dir, "--first", "--watch", &watch];
+            room.run(&[&words[..], &second, rest].concat())
+        };
+        // Real addresses, tokens and keys are nothing for a rehearsal.
+        start("@r1", &["--rehearse"]).fails(3, "counts: addresses of a rehearsal begin with dry");
+        let name = std::fs::read_to_string(room.path("signer.toml")).unwrap();
+        let without: String =
+            name.split_inclusive('\n').take_while(|line| !line.starts_with("[[onion]]")).collect();
+        std::fs::write(room.path("signer.toml"), &without).unwrap();
+        start("@r2", &["--rehearse"]).fails(3, "which counts");
+        start("@r3", &["--rehearse", "--erase", "00"]).fails(3, "erases no token");
+        std::fs::write(room.path("signer.toml"), &name).unwrap();
+        start("@r4", &["--shares", "3", "--threshold", "1"]).fails(2, "threshold");
+        // What was done by hand is seen; nobody types a share, so there is no backup.
+        let command = ["ceremony", "start", "@c0", "--first", "--onion", &onion, "--watch", &watch];
+        let mut person = room.at_the_terminal(&[&command[..], &second].concat());
+        person.reads("press Enter: ");
+        person.interrupts();
+        let (ran, _seen) = person.leaves();
+        ran.fails(130, "terminal");
+        assert!(ran.stdout.contains("its key is sealed to the token, and opens"), "{ran:?}");
+        let status = room.run(&["ceremony", "status", "@c0"]);
+        assert!(status.stdout.contains("key         done") && status.stdout.contains("backup      to do"));
+        assert!(!room.run(&["audit", "show"]).good().contains("  backup "));
+    }
+    in_child("ceremony::a_first_ceremony_stops_where_somebody_stops_it_and_keeps_rehearsals_apart", body);
+}

@@ -17,7 +17,7 @@ use onionkeep_signer::ceremony::check::{self, Wanted};
 
 use super::dice::Dice;
 use super::subject::Subject;
-use crate::daemon::Signer;
+use crate::daemon::{Ran, Signer};
 use crate::process::User;
 use crate::{clock, files, peer};
 
@@ -103,25 +103,51 @@ pub fn watch() -> String {
 }
 
 /// One ceremony.
-struct Ceremony<'a> {
+pub struct Ceremony<'a> {
     subject: &'a Subject,
     dir: PathBuf,
     request: PathBuf,
     words: String,
     first: bool,
+    out: Option<PathBuf>,
 }
 
-impl Ceremony<'_> {
+impl<'a> Ceremony<'a> {
+    /// The first ceremony of a subject, whose bundle goes to `out`.
+    pub fn first(subject: &'a Subject, out: Option<&Path>) -> Result<Self> {
+        let publisher = Publisher::enrolled(&subject.signer, subject.keys[0].onion)?;
+        let home = subject.run.path().join("ceremonies");
+        files::make_dir(&home, User::Signer, 0o700)?;
+        let ((file, words), request) = (publisher.request(1, Previous::First), home.join("1.request"));
+        files::write(&request, &file, User::Signer, 0o600)?;
+        Ok(Self { subject, dir: home.join("c1"), request, words, first: true, out: out.map(Path::to_owned) })
+    }
+
+    /// Begins it or goes on, until it ends by itself.
+    pub fn run(&self) -> Result<Ran> {
+        Ran::of(self.command())
+    }
+
+    /// Whether a file is its bundle.
+    pub fn fits(&self, file: &[u8]) -> Result<(), String> {
+        let request = std::fs::read(&self.request).map_err(|error| error.to_string())?;
+        fits(file, &request, self.subject.keys[0].onion)
+    }
+
     /// The command that begins it, or goes on.
     fn command(&self) -> Command {
         let watch = watch();
         let (dir, request) = (self.dir.display().to_string(), self.request.display().to_string());
+        let out = self.out.as_ref().map(|path| path.display().to_string());
         let mut words = vec!["ceremony"];
         if self.dir.join("plan").exists() {
             words.extend(["resume", &dir]);
         } else {
             words.extend(["start", &dir, "--request", &request]);
             words.extend(self.first.then_some("--first"));
+            if let Some(out) = &out {
+                words.extend(["--out", out]);
+            }
         }
         words.extend(["--watch", &watch, "--heard", &self.words]);
         let mut command = self.subject.signer.command(&words);
@@ -171,7 +197,7 @@ pub fn run(subject: &Subject, ceremonies: usize, seed: usize) -> Result<Count> {
         let (file, words) = publisher.request(sequence, previous);
         let (dir, request) = (home.join(format!("c{number}")), home.join(format!("{number}.request")));
         files::write(&request, &file, User::Signer, 0o600)?;
-        let ceremony = Ceremony { subject, dir, request, words, first: number == 0 };
+        let ceremony = Ceremony { subject, dir, request, words, first: number == 0, out: None };
         if number == 0 {
             // Nobody cuts the first one: it says how long a ceremony takes.
             let start = Instant::now();

@@ -35,6 +35,20 @@ fn bundles_that_were_kept_are_the_answer() {
     assert_eq!(kept(&room).len(), 2);
 }
 
+/// The second bundle was on the disk, its rename was not: what the kill rig found.
+#[test]
+fn a_bundle_that_has_its_temporary_name_still_is_kept_under_its_own() {
+    let mut room = Room::new();
+    let before = cut(&mut room);
+    let dir = room.dir.path().join("ceremony");
+    let spare = dir.join(FileDigest::of(before.emergency.as_ref().unwrap()).to_string());
+    std::fs::rename(&spare, spare.with_extension("new")).unwrap();
+    let request = read(room.request());
+    assert_eq!(room.issue(&request).unwrap(), before);
+    assert!(spare.exists() && kept(&room).len() == 2);
+    assert_eq!(room.issue(&request).unwrap(), before, "it is there when it is asked for again");
+}
+
 #[test]
 fn what_is_not_whole_is_removed_and_made_anew() {
     let mut room = Room::new();
