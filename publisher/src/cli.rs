@@ -2,6 +2,7 @@
 
 mod backend;
 mod ceremony;
+mod compare;
 
 use crate::clock;
 use crate::config::Config;
@@ -54,6 +55,8 @@ enum Command {
     /// Find everything that is wrong in the configuration
     #[command(after_help = "Example:\n  onionkeep-publisher --config publisher.toml check-config")]
     CheckConfig,
+    /// Tell row by row whether a live frontend looks as a plain C tor service does; exit code 4 if something differs
+    Compare(compare::CompareArgs),
     /// Say who can read the descriptor of a service with `authorized_clients`
     #[command(subcommand)]
     Client(ClientCommand),
@@ -210,6 +213,7 @@ fn run(cli: &Cli) -> Result<u8, Failure> {
         Command::Reload => control(&cli.config, &Request::Reload {}),
         Command::Backend(command) => control(&cli.config, &command.request()),
         Command::CheckConfig => check_config(&cli.config),
+        Command::Compare(args) => compare::run(&Config::load(&cli.config)?, args),
         Command::Client(command) => client(&Config::load(&cli.config)?, command),
         Command::Import(ImportCommand::Onionbalance { file }) => imported(&import::onionbalance(file)?),
         Command::Import(ImportCommand::Tor { folder }) => imported(&import::tor(folder)?),

@@ -11,6 +11,7 @@ mod decode;
 mod error;
 mod inner;
 mod keys;
+mod layers;
 mod middle;
 mod outer;
 mod point;
@@ -23,6 +24,7 @@ pub use decode::{Decoded, Lengths, SkipReason, Skipped, UnknownLine, decode, rev
 pub use error::{DescriptorError, Fault, Layer};
 pub use inner::FlowControl;
 pub use keys::{PERIOD_KEYS_LEN, PeriodKeys};
+pub use layers::Layers;
 pub use point::{IntroPoint, LinkError, PointError};
 pub use show::show;
 

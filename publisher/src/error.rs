@@ -2,6 +2,7 @@
 
 use crate::ceremony::CeremonyError;
 use crate::clients::EditError;
+use crate::compare::CompareError;
 use crate::config::ConfigError;
 use crate::control::{ControlError, Objection};
 use crate::descriptor::DescriptorError;
@@ -29,6 +30,9 @@ pub enum Failure {
     /// The folder of clients.
     #[error(transparent)]
     Clients(#[from] EditError),
+    /// A comparison.
+    #[error(transparent)]
+    Compare(#[from] CompareError),
     /// The state folder.
     #[error(transparent)]
     State(#[from] StateError),
@@ -90,7 +94,7 @@ impl Failure {
             Self::Watch(WatchError::NoTerminal(_)) => 2,
             Self::Watch(WatchError::Terminal(_)) => 1,
             Self::Descriptor { .. } => 4,
-            Self::Status(_) => 5,
+            Self::Status(_) | Self::Compare(_) => 5,
             Self::Control(error) => error.exit_code(),
             Self::Objection(objection) => objection.exit_code(),
             Self::Clients(_) | Self::State(_) | Self::Socket(_) | Self::Harden(_) | Self::System { .. } => 1,
@@ -114,6 +118,7 @@ impl Failure {
             }
             Self::Import(error) => error.advice(),
             Self::Clients(error) => error.advice(),
+            Self::Compare(error) => error.advice(),
             Self::State(error) => error.advice(),
             Self::Ceremony(error) => error.advice(),
             Self::Status(error) => error.advice(),

@@ -10,6 +10,7 @@ pub mod certs;
 pub mod cli;
 pub mod clients;
 pub mod clock;
+pub mod compare;
 pub mod config;
 pub mod consensus;
 pub mod control;

@@ -191,6 +191,14 @@ impl Merged {
         self.sets.iter().all(|set| set.points.is_empty())
     }
 
+    /// The same once more, if something is listed and every backend of it is among `live`.
+    #[must_use]
+    pub fn kept(&self, live: &[usize]) -> Option<Self> {
+        let mut points = self.sets.iter().flat_map(|set| &set.points);
+        let all = points.all(|(backend, _point)| live.contains(backend));
+        (!self.is_empty() && all).then(|| self.clone())
+    }
+
     /// The keys of all points that are listed anywhere.
     #[must_use]
     pub fn keys(&self) -> BTreeSet<IntroAuthKey> {

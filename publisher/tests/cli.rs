@@ -146,13 +146,15 @@ fn every_example_in_the_help_runs() {
     std::fs::write(dir.path().join("publisher.toml"), text).unwrap();
     let (_address, descriptor) = recorded();
     std::fs::write(dir.path().join("descriptor.txt"), descriptor).unwrap();
-    let commands: [(&[&str], i32); 11] = [
+    let commands: [(&[&str], i32); 12] = [
         (&["check-config"], 0),
         (&["torrc", "frontend"], 0),
         (&["torrc", "backend"], 0),
         // Nobody runs: that is what it says.
         (&["status"], 5),
         (&["reload"], 5),
+        // No tor is where the example says.
+        (&["compare"], 5),
         (&["backend", "weight"], 5),
         (&["backend", "drain"], 5),
         (&["backend", "undrain"], 5),
@@ -193,6 +195,22 @@ fn status_without_a_publisher_is_5() {
         "{}",
         ran.stderr
     );
+}
+
+#[test]
+fn compare_needs_one_address_and_a_tor() {
+    let text = example_text().replace("unix:/run/tor/control", "unix:/nonexistent/control");
+    let ran = run_on(&text, &["compare", "--json"]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (5, ""), "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains("/nonexistent/control") && ran.stderr.contains("\ntry: see that tor runs"),
+        "{}",
+        ran.stderr
+    );
+    let ran = run_on(&text, &["compare", "--onion", "nonsense"]);
+    assert_eq!(ran.code, 2);
+    assert!(ran.stderr.starts_with("error: --onion: "), "{}", ran.stderr);
+    assert_eq!(run_on(&text, &["compare", "--again", "0"]).code, 2);
 }
 
 #[test]

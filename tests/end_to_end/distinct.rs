@@ -31,7 +31,9 @@ const LEAST: usize = 120;
 pub(crate) fn tell(stage: &mut Stage) -> Result<()> {
     let (network, address) = (&stage.network, stage.address.clone());
     let mut crowds = thread::scope(|scope| {
-        let start = |name: &'static str| scope.spawn(|| Crowd::start(network, name, EACH, &address));
+        let start = |name: &'static str| {
+            scope.spawn(|| Crowd::start(network, name, EACH, std::slice::from_ref(&address)))
+        };
         let tasks: Vec<_> = ["x", "y", "z"].into_iter().take(TORS).map(start).collect();
         tasks
             .into_iter()

@@ -20,6 +20,7 @@ pub mod fake_tor;
 pub mod fault_token;
 pub mod files;
 pub mod look;
+pub mod onionbalance;
 pub mod peer;
 pub mod process;
 pub mod report;

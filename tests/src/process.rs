@@ -240,6 +240,15 @@ impl Process {
         self.memory_kib("VmHWM:")
     }
 
+    /// Processor time that it has used so far, its children's included, in ticks of a hundredth of a second.
+    ///
+    /// Spec: proc(5), `utime`, `stime`, `cutime`, `cstime`.
+    pub fn cpu_ticks(&self) -> Result<u64> {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.id()))?;
+        let (_name, rest) = stat.rsplit_once(')').context("an odd stat file")?;
+        rest.split_whitespace().skip(11).take(4).map(|word| Ok(word.parse::<u64>()?)).sum()
+    }
+
     /// One line of `/proc/PID/status`, summed over the process and its children.
     fn memory_kib(&self, name: &str) -> Result<u64> {
         let mut sum = 0;

@@ -276,6 +276,15 @@ fn held_points_are_only_replaced_when_they_are_dead() {
 }
 
 #[test]
+fn what_nobody_fetches_any_more_goes_on_while_its_backends_live() {
+    let (backends, flow) = (apart(3, 3), flow(31));
+    let merged = at(&candidates(&backends, &flow), Mode::Ordinary { points: 3 }, 1, 0, &[], 1, false);
+    assert_eq!(merged.kept(&[0, 1, 2]).unwrap().digest(), merged.digest());
+    assert!(merged.kept(&[0, 2]).is_none(), "a backend of it is gone");
+    assert!(Merged::default().kept(&[0, 1, 2]).is_none(), "nothing is listed");
+}
+
+#[test]
 fn a_backend_that_is_due_a_place_gets_it_at_once() {
     let (backends, flow) = (apart(3, 3), flow(31));
     let candidates = candidates(&backends, &flow);

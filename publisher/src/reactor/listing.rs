@@ -84,19 +84,20 @@ impl Frontend {
         let avoid: BTreeSet<IntroAuthKey> = others.flat_map(Period::keys).collect();
         let places = self.places.iter().find(|(period, _places)| *period == at);
         let candidates: Vec<_> = live.iter().filter_map(|at| self.candidate(*at)).collect();
-        let mut merged = choose(
-            &candidates,
-            &Situation {
-                mode: self.config.mode,
-                sets: places.map_or(1, |(_period, places)| places.count()),
-                now,
-                seed: &seed,
-                secret: &self.rank_secret,
-                listed: &period.listed,
-                avoid: &avoid,
-                hold: !regular && (hidden || !fetched),
-            },
-        );
+        let situation = Situation {
+            mode: self.config.mode,
+            sets: places.map_or(1, |(_period, places)| places.count()),
+            now,
+            seed: &seed,
+            secret: &self.rank_secret,
+            listed: &period.listed,
+            avoid: &avoid,
+            hold: !regular && (hidden || !fetched),
+        };
+        // What clients fetch no more goes on as it is: the backends' own descriptors of that period live as long as it does.
+        let past = self.fetch_role.is_some_and(|role| role.period.number > at.number);
+        let kept = past.then(|| period.merged.kept(&live)).flatten();
+        let mut merged = kept.unwrap_or_else(|| choose(&candidates, &situation));
         merged.clients = self.clients.as_ref().map(Clients::keys);
         let digest = merged.digest();
         let is_news = !merged.is_empty() || !period.merged.is_empty();

@@ -28,7 +28,13 @@ impl Subject {
     /// What was just fetched.
     #[must_use]
     pub fn new(name: &'static str, held: BTreeMap<String, Opened>) -> Self {
-        Self { name, held, seen: clock::unix_now() }
+        Self::seen_at(name, held, clock::unix_now())
+    }
+
+    /// What was seen, or uploaded, at this time in seconds since 1970.
+    #[must_use]
+    pub fn seen_at(name: &'static str, held: BTreeMap<String, Opened>, seen: u64) -> Self {
+        Self { name, held, seen }
     }
 
     /// One of the copies.

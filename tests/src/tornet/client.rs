@@ -95,6 +95,20 @@ impl Client {
         Ok(Answer { from: body.trim().to_owned(), took: start.elapsed() })
     }
 
+    /// Downloads so many octets from the web service of `address` (with `.onion`), on a circuit of its own.
+    pub fn download(&self, address: &str, octets: usize, limit: Duration) -> Result<Duration> {
+        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.socks))?;
+        stream.set_read_timeout(Some(limit))?;
+        stream.set_write_timeout(Some(limit))?;
+        socks_connect(&mut stream, address)?;
+        let start = Instant::now();
+        write!(stream, "GET /octets/{octets} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
+        let mut reply = Vec::new();
+        stream.read_to_end(&mut reply).context("the download broke off")?;
+        ensure!(reply.len() > octets, "{} octets came, {octets} were asked for", reply.len());
+        Ok(start.elapsed())
+    }
+
     /// Asks until an answer comes, forgetting everything in between.
     pub fn get_patiently(&mut self, address: &str, limit: Duration) -> Result<Answer> {
         let start = Instant::now();
@@ -117,24 +131,39 @@ impl Client {
         address: &str,
         limit: Duration,
     ) -> Result<BTreeMap<String, String>> {
-        let name = address.trim_end_matches(".onion");
+        let found = self.fetch_many(network, &[address.to_owned()], limit)?;
+        Ok(found.into_values().next().unwrap_or_default())
+    }
+
+    /// The same for several addresses at once: address to fingerprint to text.
+    pub fn fetch_many(
+        &mut self,
+        network: &Network,
+        addresses: &[String],
+        limit: Duration,
+    ) -> Result<BTreeMap<String, BTreeMap<String, String>>> {
+        let mut found: BTreeMap<String, BTreeMap<String, String>> =
+            addresses.iter().map(|address| (address.clone(), BTreeMap::new())).collect();
         self.control.ask("SETEVENTS HS_DESC HS_DESC_CONTENT")?;
         self.control.drain_events(Duration::from_millis(1));
         let servers: Vec<String> =
             network.fingerprints().iter().map(|print| format!("SERVER={print}")).collect();
-        self.control.ask(&format!("HSFETCH {name} {}", servers.join(" ")))?;
-        let mut found = BTreeMap::new();
+        for address in addresses {
+            let name = address.trim_end_matches(".onion");
+            self.control.ask(&format!("HSFETCH {name} {}", servers.join(" ")))?;
+        }
         let deadline = Instant::now() + limit;
-        for _ in network.fingerprints() {
+        for _ in 0..network.fingerprints().len() * addresses.len() {
             let left = deadline.saturating_duration_since(Instant::now());
-            let wanted = format!("HS_DESC_CONTENT {name} ");
-            let Ok(event) = self.control.event("a descriptor", left, |line| line.text.starts_with(&wanted))
-            else {
-                break;
-            };
-            let server = event.text.split(' ').nth(3).context("no HSDir in the event")?;
-            if !event.data.trim().is_empty() {
-                found.insert(server.chars().skip(1).take(40).collect(), event.data);
+            let is_content = |line: &super::Line| line.text.starts_with("HS_DESC_CONTENT ");
+            let Ok(event) = self.control.event("a descriptor", left, is_content) else { break };
+            let mut words = event.text.split(' ').skip(1);
+            let (name, server) = (words.next().unwrap_or_default(), words.nth(1));
+            let server = server.context("no HSDir in the event")?;
+            if !event.data.trim().is_empty()
+                && let Some(copies) = found.get_mut(&format!("{name}.onion"))
+            {
+                copies.insert(server.chars().skip(1).take(40).collect(), event.data);
             }
         }
         self.control.ask("SETEVENTS")?;

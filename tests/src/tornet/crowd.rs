@@ -1,4 +1,4 @@
-//! Many small backends in one tor process: each has an address, a web service and introduction points of its own.
+//! Many small services in one tor process: each has an address, a web service and introduction points of its own.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use crate::files;
 use crate::process::User;
 use crate::wait::{self, Seen};
 
-/// A tor with several onion services, all backends of one frontend.
+/// A tor with several onion services, all backends of the same frontends, or plain ones.
 pub struct Crowd {
     /// Its tor.
     node: Node,
@@ -24,7 +24,9 @@ pub struct Crowd {
 
 impl Crowd {
     /// Starts the tor with `count` services `NAME-1`, `NAME-2`, ... and waits for the addresses, not for the descriptors.
-    pub fn start(network: &Network, name: &str, count: usize, master: &str) -> Result<Self> {
+    ///
+    /// They answer for the frontends `masters` (with `.onion`) too; without any they are plain services.
+    pub fn start(network: &Network, name: &str, count: usize, masters: &[String]) -> Result<Self> {
         let dir = network.dir.join(name);
         files::make_dir(&dir, User::Tor, 0o750)?;
         let (mut torrc, mut webs, mut places) = ("SocksPort 0\n".to_owned(), Vec::new(), Vec::new());
@@ -32,18 +34,17 @@ impl Crowd {
             let member = format!("{name}-{number}");
             let (web, place) = (Web::start(&member)?, dir.join(format!("service{number}")));
             files::make_dir(&place, User::Tor, 0o700)?;
-            files::write(
-                &place.join("ob_config"),
-                format!("MasterOnionAddress {master}\n"),
-                User::Tor,
-                0o600,
-            )?;
             torrc.push_str(&format!(
-                "HiddenServiceDir {}\nHiddenServiceVersion 3\nHiddenServicePort 80 127.0.0.1:{}\n\
-                 HiddenServiceOnionBalanceInstance 1\n",
+                "HiddenServiceDir {}\nHiddenServiceVersion 3\nHiddenServicePort 80 127.0.0.1:{}\n",
                 place.display(),
                 web.port()
             ));
+            if !masters.is_empty() {
+                torrc.push_str("HiddenServiceOnionBalanceInstance 1\n");
+                let lines: String =
+                    masters.iter().map(|master| format!("MasterOnionAddress {master}\n")).collect();
+                files::write(&place.join("ob_config"), lines, User::Tor, 0o600)?;
+            }
             webs.push(web);
             places.push((member, place.join("hostname")));
         }
@@ -60,6 +61,11 @@ impl Crowd {
             Ok(members.map_or_else(|| Seen::NotYet("not all are written".to_owned()), Seen::Ready))
         })?;
         Ok(Self { node, _webs: webs, members, uploads })
+    }
+
+    /// Its tor.
+    pub fn node(&mut self) -> &mut Node {
+        &mut self.node
     }
 
     /// Names and addresses, with `.onion`.

@@ -1,4 +1,4 @@
-//! The tiny web service behind an onion service: it answers its own name, whatever is asked.
+//! The tiny web service behind an onion service: it answers its own name, whatever is asked, or as many octets as are asked for.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -67,7 +67,11 @@ fn serve(mut stream: TcpStream, body: &str) -> Result<()> {
     while !head.ends_with(b"\r\n\r\n") && head.len() < 4096 && stream.read(&mut byte)? == 1 {
         head.push(byte[0]);
     }
-    let length = body.len();
+    let bulk = String::from_utf8_lossy(&head)
+        .strip_prefix("GET /octets/")
+        .and_then(|rest| rest.split(' ').next().and_then(|count| count.parse::<usize>().ok()));
+    let length = bulk.unwrap_or(body.len());
+    let body = if bulk.is_some() { "x".repeat(length) } else { body.to_owned() };
     write!(
         stream,
         "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"

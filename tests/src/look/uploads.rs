@@ -1,0 +1,120 @@
+//! Upload logs: which HSDir stored or refused what, and when, as the uploading tor hears it.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use anyhow::Result;
+
+use crate::clock;
+use crate::tornet::Control;
+
+/// How often a watch looks whether it should end.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// One answer of an HSDir.
+#[derive(Clone, Debug)]
+struct Entry {
+    /// When, in seconds since 1970.
+    at: f64,
+    /// The service, without `.onion`.
+    service: String,
+    /// Whether it stored it.
+    stored: bool,
+}
+
+/// The answers about one service.
+#[derive(Clone, Debug, Default)]
+pub struct Log {
+    /// When an HSDir stored a copy, in seconds since 1970.
+    pub stored: Vec<f64>,
+    /// How many copies were refused.
+    pub refused: usize,
+}
+
+/// Listens to one tor until it is dropped.
+pub struct Watch {
+    /// What it heard.
+    entries: Arc<Mutex<Vec<Entry>>>,
+    /// Set when it should end.
+    over: Arc<AtomicBool>,
+    /// Its thread.
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Watch {
+    /// Starts to listen.
+    pub fn start(mut control: Control) -> Result<Self> {
+        control.ask("SETEVENTS HS_DESC")?;
+        let (entries, over) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicBool::new(false)));
+        let (list, flag) = (Arc::clone(&entries), Arc::clone(&over));
+        let thread = thread::spawn(move || {
+            while !flag.load(Ordering::Relaxed) {
+                if let Ok(line) = control.event("an upload", PATIENCE, |_line| true)
+                    && let Some(entry) = read(&line.text)
+                {
+                    list.lock().unwrap_or_else(PoisonError::into_inner).push(entry);
+                }
+            }
+        });
+        Ok(Self { entries, over, thread: Some(thread) })
+    }
+
+    /// When an HSDir first stored a copy of any service.
+    #[must_use]
+    pub fn first_stored(&self) -> Option<f64> {
+        let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        entries.iter().find(|entry| entry.stored).map(|entry| entry.at)
+    }
+
+    /// What was heard of a service (with `.onion`).
+    #[must_use]
+    pub fn log(&self, address: &str) -> Log {
+        let bare = address.trim_end_matches(".onion");
+        let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut log = Log::default();
+        for entry in entries.iter().filter(|entry| entry.service == bare) {
+            if entry.stored {
+                log.stored.push(entry.at);
+            } else {
+                log.refused += 1;
+            }
+        }
+        log
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            drop(thread.join());
+        }
+    }
+}
+
+/// An event about an upload.
+fn read(event: &str) -> Option<Entry> {
+    let mut words = event.split(' ');
+    let stored = match (words.next()?, words.next()?) {
+        ("HS_DESC", "UPLOADED") => true,
+        ("HS_DESC", "FAILED") if event.contains("REASON=UPLOAD_REJECTED") => false,
+        _ => return None,
+    };
+    Some(Entry { at: clock::since_1970().as_secs_f64(), service: words.next()?.to_owned(), stored })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_answers_to_uploads_are_noted() {
+        assert!(read("HS_DESC UPLOADED abc UNKNOWN $AA~x").is_some_and(|entry| entry.stored));
+        let refused = read("HS_DESC FAILED abc UNKNOWN $AA~x REASON=UPLOAD_REJECTED").unwrap();
+        assert!(!refused.stored && refused.service == "abc");
+        assert!(read("HS_DESC FAILED abc UNKNOWN $AA~x REASON=NOT_FOUND").is_none());
+        assert!(read("HS_DESC UPLOAD abc UNKNOWN $AA~x desc").is_none());
+    }
+}
