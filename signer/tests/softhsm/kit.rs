@@ -205,12 +205,13 @@ impl Kit {
         self.serve_with(self.command(&["serve"]))
     }
 
-    /// Starts a command that serves and waits for the socket.
+    /// Starts a command that serves and waits until it does: the socket alone is there before the gate has hardened and
+    /// started its books, and a token that is taken away before that makes a failed start.
     pub(crate) fn serve_with(&self, mut command: Command) -> Serving {
         let log = std::fs::File::create(self.home.join("log")).unwrap();
         let mut child = command.stdout(Stdio::null()).stderr(log).spawn().unwrap();
         let deadline = Instant::now() + Duration::from_secs(20);
-        while UnixStream::connect(self.socket()).is_err() {
+        while UnixStream::connect(self.socket()).is_err() || !self.log().contains(" listening ") {
             assert!(child.try_wait().unwrap().is_none(), "it ended: {}", self.log());
             assert!(Instant::now() < deadline, "no socket after 20 s: {}", self.log());
             std::thread::sleep(Duration::from_millis(10));
