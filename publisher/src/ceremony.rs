@@ -1,13 +1,14 @@
 //! The publisher's side of the ceremony: requests, the private halves of their keys, bundles and how long they last.
 //!
 //! Everything about one frontend is in `STATE_DIR/ceremony/ADDRESS/`: `request-key`, `slots/PERIOD-KEY.key` (one private key each,
-//! mode 0600), `request` (the open one), `bundle`, `bundle.old`, `auditor` and, after `retire --all`, `chain`.
+//! mode 0600, sealed or not), `request` (the open one), `bundle`, `bundle.old`, `auditor` and, after `retire --all`, `chain`.
 
 pub mod bundles;
 pub mod horizon;
 pub mod import;
 pub mod request;
 pub mod retire;
+pub mod seal;
 pub mod slot;
 pub mod standby;
 pub mod status;

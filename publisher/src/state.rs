@@ -11,6 +11,7 @@ mod period;
 pub use file::FileError;
 pub use period::PeriodState;
 
+use crate::ceremony::seal::SealError;
 use crate::config::BackendConfig;
 use crate::descriptor::PeriodKeys;
 use data_encoding::HEXLOWER;
@@ -45,6 +46,9 @@ pub enum StateError {
     /// Never for a key that is made here; kept so that no panic is needed.
     #[error("the new key is not usable: {0}")]
     Key(#[from] KeyError),
+    /// The private half of a slot's key.
+    #[error(transparent)]
+    Seal(#[from] SealError),
 }
 
 impl StateError {
@@ -58,6 +62,7 @@ impl StateError {
             Self::File(FileError::Damaged { .. }) => {
                 "bring the file back from a backup; or move it away: new secrets are made then, as after a first start"
             }
+            Self::Seal(error) => error.advice(),
             Self::Locked { .. } => "stop the other publisher, or give this one a state_dir of its own",
             Self::Random(_) | Self::Key(_) => {
                 "see the kernel's log: its random number generator does not work"

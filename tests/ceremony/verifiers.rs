@@ -51,23 +51,28 @@ impl Drop for Theirs {
     }
 }
 
-/// Both verifiers.
-pub(crate) struct Both(Theirs);
+/// Both verifiers, and how many files they were shown.
+pub(crate) struct Both {
+    theirs: Theirs,
+    /// Files that both refused.
+    pub(crate) refused: usize,
+}
 
 impl Both {
     pub(crate) fn start() -> Self {
-        Self(Theirs::start())
+        Self { theirs: Theirs::start(), refused: 0 }
     }
 
     /// Both accept.
     #[track_caller]
     pub(crate) fn accept(&mut self, file: &[u8], what: &str) {
-        assert_eq!((ours(file), self.0.says(file)), (true, true), "ours, theirs: {what}");
+        assert_eq!((ours(file), self.theirs.says(file)), (true, true), "ours, theirs: {what}");
     }
 
     /// Both refuse.
     #[track_caller]
     pub(crate) fn refuse(&mut self, file: &[u8], what: &str) {
-        assert_eq!((ours(file), self.0.says(file)), (false, false), "ours, theirs: {what}");
+        assert_eq!((ours(file), self.theirs.says(file)), (false, false), "ours, theirs: {what}");
+        self.refused += 1;
     }
 }

@@ -36,7 +36,8 @@ impl Scene {
         let mut publisher = Publisher::with_control(run.path(), &programs, fake.socket(), 9).unwrap();
         let service = Service {
             address: FRONTEND.into(),
-            signer: run.path().join("nowhere"),
+            signer: Some(run.path().join("nowhere")),
+            bundles: false,
             backends: vec![("b1".into(), BACKEND.into())],
             probe_interval: None,
             mode: None,

@@ -43,7 +43,7 @@ pub(crate) fn tell(stage: &mut Stage) -> Result<()> {
 }
 
 /// The descriptors at all HSDirs, as soon as all have one of the same revision.
-fn collect(stage: &mut Stage, address: &str) -> Result<BTreeMap<String, Opened>> {
+pub(crate) fn collect(stage: &mut Stage, address: &str) -> Result<BTreeMap<String, Opened>> {
     wait::until("one descriptor at all HSDirs", LIMIT, || {
         let held = stage.look_at(address)?;
         let newest = held.values().map(|opened| opened.revision).max();

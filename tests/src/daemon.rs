@@ -1,5 +1,6 @@
 //! Our two programs as an operator runs them: the only place where their configuration is written and they are started.
 
+pub mod ceremony;
 mod publisher;
 mod signer;
 

@@ -223,7 +223,8 @@ fn start_tors(network: &Network, address: &str, backends: usize) -> Result<Tors>
 fn service(address: &str, signer: &Signer, backends: &[Backend]) -> Service {
     Service {
         address: address.to_owned(),
-        signer: signer.socket(),
+        signer: Some(signer.socket()),
+        bundles: false,
         backends: backends.iter().map(|b| (b.name().to_owned(), b.address().to_owned())).collect(),
         probe_interval: Some(PROBE_INTERVAL),
         mode: Some("wide"),

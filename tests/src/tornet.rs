@@ -69,6 +69,16 @@ impl Pace {
             Self::Day => None,
         }
     }
+
+    /// Length and offset of a time period in minutes and the length of a shared random run in seconds, when they are not
+    /// tor's defaults.
+    ///
+    /// Spec: srv-spec, PROTO; a run has 24 voting intervals.
+    #[must_use]
+    pub fn clockwork(self) -> Option<(u64, u64, u64)> {
+        let run = 24 * self.first_votes();
+        self.test_period().map(|(length, offset)| (length, offset, run))
+    }
 }
 
 /// The authorities and relays, running.

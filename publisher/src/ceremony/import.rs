@@ -235,8 +235,8 @@ fn replace(
     standby: Option<&Standby>,
     enrolled: Option<&AuditKey>,
 ) -> Result<(), CeremonyError> {
-    for key in standby.into_iter().flat_map(|standby| &standby.keys) {
-        key.write(&store.slots())?;
+    if let Some(standby) = standby {
+        standby.keys.iter().try_for_each(|key| key.write(&store.slots(), standby.seal))?;
     }
     if let Some(key) = enrolled {
         store.enrol_auditor(key)?;

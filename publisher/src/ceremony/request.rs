@@ -1,6 +1,7 @@
 //! `request key` and `request new`: one key for each period, and the file that asks for their certificates.
 
 use super::horizon::first_in_use;
+use super::seal::Seal;
 use super::slot::SlotKey;
 use super::standby::Standby;
 use super::store::{ChainEnd, RequestSecret, Store};
@@ -24,6 +25,8 @@ pub struct Wish<'a> {
     pub from: Option<PeriodNumber>,
     /// Where the private halves of standby keys go; without it there are none.
     pub standby: Option<&'a Path>,
+    /// How the private halves are sealed; those of standby keys never are.
+    pub seal: Seal,
     /// Where the request goes.
     pub output: &'a Path,
     /// Give up the request that is open.
@@ -41,6 +44,7 @@ pub struct Wish<'a> {
 pub fn new(store: &Store, wish: &Wish<'_>) -> Result<(Request, FileDigest), CeremonyError> {
     let _lock = store.lock()?;
     check_free(store, wish)?;
+    super::seal::check(wish.seal).map_err(StateError::from)?;
     let end = store.chain_end()?;
     let periods = periods(store, wish)?;
     wipe_unused(store)?;
@@ -134,11 +138,16 @@ fn write(
 ) -> Result<FileDigest, CeremonyError> {
     let text = request.to_file(|text| secret.sign(text));
     let digest = FileDigest::of(text.as_bytes());
-    for key in &keys {
-        key.write(&store.slots())?;
+    let kept = keys.iter().try_for_each(|key| key.write(&store.slots(), wish.seal));
+    if let Err(why) = kept {
+        for key in &keys {
+            store.wipe_slot(key.period, &key.key)?;
+        }
+        return Err(why.into());
     }
     if let Some(path) = wish.standby {
-        Standby { onion: store.onion, request: request.id, digest, keys: spare }.write(path)?;
+        let (onion, request, seal) = (store.onion, request.id, wish.seal);
+        Standby { onion, request, digest, keys: spare, seal }.write(path)?;
     }
     file::write_octets(wish.output, &[text.as_bytes()])?;
     file::write_octets(&store.file("request"), &[text.as_bytes()])?;

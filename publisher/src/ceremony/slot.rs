@@ -1,7 +1,8 @@
 //! The private half of one slot's key: the only place where it is made, written and read.
 
+use super::seal::{self, Seal};
+use crate::state::StateError;
 use crate::state::file::{self, damaged};
-use crate::state::{FileError, StateError};
 use data_encoding::HEXLOWER;
 use ed25519_dalek::{Signer, SigningKey};
 use onionkeep_common::paper::Slot;
@@ -12,6 +13,8 @@ use zeroize::Zeroizing;
 
 /// First line of a slot's file.
 const HEAD: &str = "onionkeep-publisher slot 1";
+/// First line of a slot's file whose key is sealed.
+const SEALED_HEAD: &str = "onionkeep-publisher slot 2";
 
 /// `KS_hs_desc_sign` of one period.
 pub struct SlotKey {
@@ -71,20 +74,31 @@ impl SlotKey {
         Some((PeriodNumber(period.parse().ok()?), DescSigningKey::from_bytes(key).ok()?))
     }
 
-    /// Writes it into a folder.
-    ///
-    /// # Errors
-    /// [`FileError::Io`] if the system refuses.
-    pub fn write(&self, folder: &Path) -> Result<(), FileError> {
-        let seed = Zeroizing::new(HEXLOWER.encode(&*self.seed));
-        let text = Zeroizing::new(format!("{HEAD}\nperiod {}\nseed {}\n", self.period, *seed));
-        file::write(&folder.join(Self::name(self.period, &self.key)), &text)
+    /// The name under which its private half is sealed, so that no slot opens in another's place.
+    fn sealed_name(period: PeriodNumber, key: &DescSigningKey) -> String {
+        format!("onionkeep-slot-{period}-{}", HEXLOWER.encode(key.as_bytes()))
     }
 
-    /// Reads it from a folder; `None` if it is not there.
+    /// Writes it into a folder, sealed or not.
     ///
     /// # Errors
-    /// [`StateError::File`] if it cannot be read or is damaged.
+    /// [`StateError::File`] if the system refuses, [`StateError::Seal`] if it cannot be sealed.
+    pub fn write(&self, folder: &Path, seal: Seal) -> Result<(), StateError> {
+        let seed = Zeroizing::new(HEXLOWER.encode(&*self.seed));
+        let period = self.period;
+        let text = if seal == Seal::Plain {
+            Zeroizing::new(format!("{HEAD}\nperiod {period}\nseed {}\n", *seed))
+        } else {
+            let sealed = seal::seal(seed.as_bytes(), seal, &Self::sealed_name(period, &self.key))?;
+            Zeroizing::new(format!("{SEALED_HEAD}\nperiod {period}\nsealed {seal} {sealed}\n"))
+        };
+        Ok(file::write(&folder.join(Self::name(period, &self.key)), &text)?)
+    }
+
+    /// Reads it from a folder and opens it if it is sealed; `None` if it is not there.
+    ///
+    /// # Errors
+    /// [`StateError::File`] if it cannot be read or is damaged, [`StateError::Seal`] if this machine cannot open it.
     pub fn read(
         folder: &Path,
         period: PeriodNumber,
@@ -92,12 +106,21 @@ impl SlotKey {
     ) -> Result<Option<Self>, StateError> {
         let path = folder.join(Self::name(period, key));
         let Some(text) = file::read(&path)? else { return Ok(None) };
-        let seed = text
-            .strip_prefix(HEAD)
-            .and_then(|rest| rest.strip_prefix(&format!("\nperiod {period}\nseed ")))
-            .and_then(|rest| seed(rest.trim_end_matches('\n')))
-            .ok_or_else(|| damaged(&path, "it is not the slot of its name"))?;
-        let slot = Self::from_seed(period, seed)?;
+        let other = || damaged(&path, "it is not the slot of its name");
+        let plain = text.strip_prefix(HEAD).map(|rest| (rest, "seed "));
+        let sealed = || text.strip_prefix(SEALED_HEAD).map(|rest| (rest, "sealed "));
+        let (rest, word) = plain.or_else(sealed).ok_or_else(other)?;
+        let rest = rest.strip_prefix(&format!("\nperiod {period}\n{word}")).ok_or_else(other)?;
+        let rest = rest.trim_end_matches('\n');
+        let found = if word == "seed " {
+            seed(rest)
+        } else {
+            let (kind, sealed) = rest.split_once(' ').ok_or_else(other)?;
+            kind.parse::<Seal>().map_err(|_kind| other())?;
+            let opened = seal::open(sealed, &Self::sealed_name(period, key))?;
+            str::from_utf8(&opened).ok().and_then(seed)
+        };
+        let slot = Self::from_seed(period, found.ok_or_else(other)?)?;
         if slot.key == *key { Ok(Some(slot)) } else { Err(damaged(&path, "it holds another key").into()) }
     }
 }

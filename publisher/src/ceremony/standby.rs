@@ -1,5 +1,6 @@
 //! The file with the private halves of standby keys: written once for a safe, never into the publisher's own state.
 
+use super::seal::Seal;
 use super::slot::{SlotKey, seed};
 use super::{CeremonyError, usage};
 use crate::state::file;
@@ -26,6 +27,8 @@ pub struct Standby {
     pub digest: FileDigest,
     /// One key for each of its periods.
     pub keys: Vec<SlotKey>,
+    /// How they are to be sealed when they are moved into the publisher's state; the file itself is not.
+    pub seal: Seal,
 }
 
 impl Standby {
@@ -69,6 +72,7 @@ impl Standby {
             let (period, text) = line.strip_prefix("slot ")?.split_once(' ')?;
             SlotKey::from_seed(PeriodNumber(period.parse().ok()?), seed(text)?).ok()
         };
-        Some(Self { onion, request, digest, keys: lines.map(key).collect::<Option<_>>()? })
+        let keys = lines.map(key).collect::<Option<_>>()?;
+        Some(Self { onion, request, digest, keys, seal: Seal::default() })
     }
 }

@@ -16,12 +16,14 @@ use std::path::{Path, PathBuf};
 
 use super::import::{Imported, import};
 use super::request::{Wish, new};
+use super::seal::Seal;
 use super::standby::Standby;
 use super::{Bundles, CeremonyError, Store};
 
 mod bad;
 mod good;
 mod month;
+mod sealed;
 
 /// A day on which tests happen, at noon: a period has just begun.
 pub(crate) const NOW: UnixTime = UnixTime(20_780 * 86_400 + 43_200);
@@ -58,7 +60,8 @@ impl Stage {
 
     fn wish<'a>(&self, output: &'a Path, periods: u64, now: UnixTime) -> Wish<'a> {
         let periods = Some(periods);
-        Wish { periods, from: None, standby: None, output, replace: false, clockwork: self.clockwork, now }
+        let (seal, clockwork) = (Seal::Plain, self.clockwork);
+        Wish { periods, from: None, standby: None, seal, output, replace: false, clockwork, now }
     }
 
     /// `request new`; the request and where it is.

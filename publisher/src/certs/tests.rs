@@ -129,6 +129,65 @@ async fn answers_outside_the_protocol_are_refused() {
     }
 }
 
+/// A signer that gives this answer to whoever asks, and where it listens; `None`: nobody listens.
+fn signer(folder: &tempfile::TempDir, answer: Option<Reply>) -> SignerSocket {
+    let path = folder.path().join("signer.sock");
+    if let Some(answer) = answer {
+        let listener = UnixListener::bind(&path).unwrap();
+        tokio::spawn(async move {
+            let (mut stream, _peer) = listener.accept().await.unwrap();
+            let mut octets = vec![0; Onion::new(7).request(9).to_frame().as_bytes().len()];
+            stream.read_exact(&mut octets).await.unwrap();
+            stream.write_all(answer.to_frame().as_bytes()).await.unwrap();
+        });
+    }
+    SignerSocket::new(path)
+}
+
+#[tokio::test]
+async fn the_signer_is_asked_first_and_the_bundle_is_the_fallback() {
+    let onion = Onion::new(7);
+    let request = onion.request(9);
+    let cert = onion.certificate(&request, NOW);
+    let refused = || Reply::Refused { rule: Rule::KeyFresh, retry_after: 0 };
+    let both = async |answer, found| {
+        let folder = tempfile::tempdir().unwrap();
+        let source = Source::Both(signer(&folder, answer), found);
+        source.obtain(&request, NOW).await
+    };
+    let given = both(Some(Reply::Certificate(cert)), Ok(cert)).await.unwrap();
+    assert!(given.cert == cert && matches!(given.giver, Giver::Signer));
+    for answer in [None, Some(refused()), Some(Reply::Certificate(Onion::new(8).certificate(&request, NOW)))]
+    {
+        let given = both(answer, Ok(cert)).await.unwrap();
+        assert!(given.cert == cert && matches!(given.giver, Giver::BundleInstead(_)), "{:?}", given.giver);
+    }
+    // A bundle that has none, or one for another hour, does not hide what the signer said.
+    let none = both(Some(refused()), Err(BundleFault::None)).await;
+    assert!(matches!(none, Err(CertSourceError::Refused { .. })), "{none:?}");
+    let other_hour = onion.certificate(&request, NOW.plus(3 * 3600));
+    let late = both(None, Ok(other_hour)).await;
+    assert!(matches!(late, Err(CertSourceError::Unreachable { .. })), "{late:?}");
+}
+
+#[tokio::test]
+async fn a_bundle_alone_is_checked_like_a_signer() {
+    let onion = Onion::new(7);
+    let request = onion.request(9);
+    let alone = async |found| Source::Bundles(found).obtain(&request, NOW).await;
+    let given = alone(Ok(onion.certificate(&request, NOW))).await.unwrap();
+    assert!(matches!(given.giver, Giver::Bundle));
+    for wrong in [
+        onion.certificate(&request, NOW.plus(3600)),
+        onion.certificate(&onion.request(10), NOW),
+        Onion::new(8).certificate(&request, NOW),
+    ] {
+        assert!(matches!(alone(Ok(wrong)).await, Err(CertSourceError::BadCertificate(_))));
+    }
+    let over = alone(Err(BundleFault::NoSlot(request.period))).await;
+    assert!(matches!(over, Err(CertSourceError::Bundle(BundleFault::NoSlot(_)))));
+}
+
 #[test]
 fn each_wrong_field_is_named() {
     let onion = Onion::new(7);

@@ -4,6 +4,7 @@ use super::{WARNING, print};
 use crate::ceremony::import::{self, ImportFault, Imported};
 use crate::ceremony::request::{self, Wish};
 use crate::ceremony::retire::{self, Which};
+use crate::ceremony::seal::Seal;
 use crate::ceremony::standby::Standby;
 use crate::ceremony::status::BundleStatus;
 use crate::ceremony::store::Store;
@@ -41,6 +42,9 @@ pub(super) enum RequestCommand {
         /// Make standby keys too, and write their private halves to this file, which belongs into a safe
         #[arg(long, value_name = "FILE")]
         standby: Option<PathBuf>,
+        /// What seals the private halves to this machine: plain (nothing), host, tpm2 or host+tpm2, by systemd-creds
+        #[arg(long, value_name = "KIND", default_value_t)]
+        seal: Seal,
         /// Give up the request that is open: its keys are wiped and its bundle will be worth nothing
         #[arg(long)]
         replace: bool,
@@ -70,6 +74,9 @@ pub(super) enum BundleCommand {
         /// The file of standby keys, for an emergency bundle
         #[arg(long, value_name = "FILE")]
         keys: Option<PathBuf>,
+        /// What seals standby keys to this machine: plain (nothing), host, tpm2 or host+tpm2, by systemd-creds
+        #[arg(long, value_name = "KIND", default_value_t, requires = "keys")]
+        seal: Seal,
     },
     /// Show how long the bundles last; exit code 9 from half of their time on
     #[command(after_help = "Example:\n  onionkeep-publisher --config publisher.toml bundle status --json")]
@@ -115,11 +122,12 @@ fn frontend(config: &Config, text: &str) -> Result<Store, Failure> {
 /// `request`.
 pub(super) fn request(config: &Config, command: &RequestCommand) -> Result<u8, Failure> {
     match command {
-        RequestCommand::New { onion, periods, from, standby, replace, output } => {
+        RequestCommand::New { onion, periods, from, standby, seal, replace, output } => {
             let wish = Wish {
                 periods: *periods,
                 from: from.map(PeriodNumber),
                 standby: standby.as_deref(),
+                seal: *seal,
                 output,
                 replace: *replace,
                 clockwork: config.clockwork,
@@ -153,13 +161,13 @@ pub(super) fn request(config: &Config, command: &RequestCommand) -> Result<u8, F
 /// `bundle`.
 pub(super) fn bundle(config: &Config, command: &BundleCommand) -> Result<u8, Failure> {
     match command {
-        BundleCommand::Import { file, keys } => import(config, file, keys.as_deref()),
+        BundleCommand::Import { file, keys, seal } => import(config, file, keys.as_deref(), *seal),
         BundleCommand::Status { json } => status(config, *json),
     }
 }
 
 /// `bundle import`.
-fn import(config: &Config, file: &Path, keys: Option<&Path>) -> Result<u8, Failure> {
+fn import(config: &Config, file: &Path, keys: Option<&Path>, seal: Seal) -> Result<u8, Failure> {
     let octets = import::read_file(file)?;
     let (read, _signed) = import::parse(&octets).map_err(CeremonyError::from)?;
     let onion = read.content.onion;
@@ -167,7 +175,7 @@ fn import(config: &Config, file: &Path, keys: Option<&Path>) -> Result<u8, Failu
     if !known {
         return Err(CeremonyError::from(ImportFault::OtherOnion(onion)).into());
     }
-    let standby = keys.map(Standby::read).transpose()?;
+    let standby = keys.map(Standby::read).transpose()?.map(|keys| Standby { seal, ..keys });
     let store = Store::at(&config.state_dir, onion);
     let imported = import::import(&store, &octets, standby, clock::now())?;
     print(Shown(&imported))?;

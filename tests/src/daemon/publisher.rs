@@ -40,8 +40,10 @@ impl PublisherTor {
 pub struct Service {
     /// With `.onion`.
     pub address: String,
-    /// The signer's socket.
-    pub signer: PathBuf,
+    /// The signer's socket, if a signer is asked.
+    pub signer: Option<PathBuf>,
+    /// Whether bundles are used.
+    pub bundles: bool,
     /// Names and addresses of the backends.
     pub backends: Vec<(String, String)>,
     /// Seconds between probes of a backend through tor; no probes without it.
@@ -64,6 +66,8 @@ pub struct Publisher {
     socks: u16,
     /// What it serves.
     services: Vec<Service>,
+    /// `[period]`: length and offset of a period in minutes, length of a shared random run in seconds.
+    clockwork: Option<(u64, u64, u64)>,
     /// The process, while it runs.
     process: Option<Process>,
 }
@@ -81,13 +85,18 @@ impl Publisher {
         files::make_dir(&dir.join("state"), User::Publisher, 0o700)?;
         files::make_dir(&dir.join("run"), User::Publisher, 0o755)?;
         let programs = programs.clone();
-        Ok(Self { programs, dir, control, socks, services: Vec::new(), process: None })
+        Ok(Self { programs, dir, control, socks, services: Vec::new(), clockwork: None, process: None })
     }
 
     /// Writes the configuration for these services.
     pub fn serve(&mut self, services: Vec<Service>) -> Result<()> {
         self.services = services;
         files::write(&self.config(), self.config_text(), User::Publisher, 0o644)
+    }
+
+    /// Names the network's clockwork in the configuration, which requests for certificates need where periods are short.
+    pub fn set_clockwork(&mut self, clockwork: Option<(u64, u64, u64)>) {
+        self.clockwork = clockwork;
     }
 
     /// The configuration as it should be now.
@@ -101,11 +110,13 @@ impl Publisher {
             self.socks
         );
         for service in &self.services {
-            let Service { address, signer, .. } = service;
-            text.push_str(&format!(
-                "\n[[service]]\naddress = \"{address}\"\nsigner = \"{}\"\n",
-                signer.display()
-            ));
+            text.push_str(&format!("\n[[service]]\naddress = \"{}\"\n", service.address));
+            if let Some(signer) = &service.signer {
+                text.push_str(&format!("signer = \"{}\"\n", signer.display()));
+            }
+            if service.bundles {
+                text.push_str("bundles = true\n");
+            }
             if let Some(seconds) = service.probe_interval {
                 text.push_str(&format!("probe_port = 80\nprobe_interval_seconds = {seconds}\n"));
             }
@@ -118,6 +129,11 @@ impl Publisher {
             for (name, address) in &service.backends {
                 text.push_str(&format!("[[service.backend]]\nname = \"{name}\"\naddress = \"{address}\"\n"));
             }
+        }
+        if let Some((length, offset, run)) = self.clockwork {
+            text.push_str(&format!(
+                "\n[period]\nlength_minutes = {length}\noffset_minutes = {offset}\nrun_seconds = {run}\n"
+            ));
         }
         text
     }
@@ -145,7 +161,15 @@ impl Publisher {
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = program(&self.programs, "onionkeep-publisher", User::Publisher);
         command.arg("--config").arg(self.config()).args(arguments);
+        // A machine of its own, as far as `systemd-creds` is concerned.
+        command.env("SYSTEMD_CREDENTIAL_SECRET", self.machine_secret());
         command
+    }
+
+    /// The secret to which this publisher's machine can seal keys.
+    #[must_use]
+    pub fn machine_secret(&self) -> PathBuf {
+        self.dir.join("machine-secret")
     }
 
     /// Runs a command line of the publisher to its end.
