@@ -1,9 +1,13 @@
 //! Short forms of the rigs behind `docs/ASSURANCE.md`. The full ones: `cargo run --release -p onionkeep-tests --bin assurance`.
 
+use onionkeep_common::wire::Reply;
 use onionkeep_tests::assurance::disk::{self, Failing, Full, SmallDisk};
 use onionkeep_tests::assurance::subject::{SLOTS_PER_ONION, Subject};
-use onionkeep_tests::assurance::{canary, ceremonies, hostile, kills, rounds, strangers, trace};
-use onionkeep_tests::{files, process};
+use onionkeep_tests::assurance::{canary, ceremonies, hardening, hostile, kills, rounds, strangers, trace};
+use onionkeep_tests::peer::{LIMIT, Peer};
+use onionkeep_tests::process::{self, Process, User};
+use onionkeep_tests::{files, wait};
+use std::net::TcpListener;
 use std::path::Path;
 
 /// Onions that are enough for `certificates`.
@@ -137,4 +141,74 @@ fn a_stranger_gets_no_octet_and_the_configured_uid_a_certificate() {
     let program = Path::new(env!("CARGO_BIN_EXE_assurance"));
     let count = strangers::run(program, 1000).unwrap();
     assert_eq!(count, strangers::Count { connected: 1000, received: 0 });
+}
+
+#[test]
+fn keeper_gate_and_vault_have_given_up_what_they_do_not_need() {
+    if !process::is_root() {
+        println!("skipped: looking at another user's processes needs root");
+        return;
+    }
+    let mut subject = Subject::new(1).unwrap();
+    subject.start().unwrap();
+    // Before a request, and after it.
+    for round in 0..2 {
+        let (socket, state) = (subject.signer.socket(), subject.signer.dir().join("state"));
+        let wanted = hardening::wanted(&socket, &state, process::can_lock_memory());
+        let roles = roles(&subject.processes().unwrap());
+        for ((role, pid), wanted) in roles.iter().zip(&wanted) {
+            let findings = hardening::look(*pid, wanted).unwrap();
+            assert!(findings.is_empty(), "round {round}, {role}: {findings:#?}");
+        }
+        // Each of them is told from the others.
+        assert!(!hardening::look(roles[0].1, &wanted[1]).unwrap().is_empty());
+        assert!(!hardening::look(roles[2].1, &wanted[0]).unwrap().is_empty());
+        let reply = Peer::connect(&socket, LIMIT).unwrap().ask(&subject.request(0)).unwrap();
+        assert!(matches!(reply, Reply::Certificate(_)), "{reply:?}");
+    }
+}
+
+/// Keeper, gate and vault among the processes of a signer.
+fn roles(processes: &[u32]) -> [(&'static str, u32); 3] {
+    let words = |pid: &u32| std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    ["serve", "gate", "vault"].map(|role| {
+        let has = |pid: &&u32| {
+            let words = words(pid);
+            words.contains("onionkeep-signer\0") && words.split('\0').any(|word| word == role)
+        };
+        let found: Vec<_> = processes.iter().filter(has).collect();
+        let [pid] = found.as_slice() else { panic!("{role}: {processes:?}") };
+        (role, **pid)
+    })
+}
+
+#[test]
+fn a_process_that_is_not_hardened_fails_the_same_look() {
+    if !process::is_root() {
+        println!("skipped: a process with rights to lose needs root");
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let mut command = process::command("prlimit", User::Harness);
+    let script = format!("exec 7</etc/passwd 8<>/dev/tcp/127.0.0.1/{port}; echo ready; sleep 600; true");
+    command.args(["--core=unlimited:unlimited", "bash", "-c", &script]);
+    let log = dir.path().join("log");
+    let process = Process::start("bash", command, &log).unwrap();
+    wait::until_true("the plain process", LIMIT, || Ok(process.log()?.contains("ready"))).unwrap();
+    let (socket, state) = (dir.path().join("s.sock"), dir.path());
+    for wanted in &hardening::wanted(&socket, state, true)[1..] {
+        let findings = hardening::look(process.id(), wanted).unwrap();
+        let mut words = vec!["NoNewPrivs is 0", "Seccomp is 0", "CapEff is", "dumpable", "core limit"];
+        words.extend(
+            ["/etc/passwd", "1 sockets", "is no Unix socket"]
+                .iter()
+                .filter(|word| wanted.sockets != 1 || !word.ends_with("sockets")),
+        );
+        words.extend(wanted.locked.then_some("not locked"));
+        for word in words {
+            assert!(findings.iter().any(|finding| finding.contains(word)), "{word}: {findings:#?}");
+        }
+    }
 }

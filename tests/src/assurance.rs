@@ -7,6 +7,7 @@ pub mod canary;
 pub mod ceremonies;
 pub mod dice;
 pub mod disk;
+pub mod hardening;
 pub mod hostile;
 pub mod kills;
 pub mod rounds;
