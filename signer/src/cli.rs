@@ -170,6 +170,9 @@ pub enum AuditCommand {
         /// A hash that was noted before; some line must have it, or lines were cut off.
         #[arg(long, value_name = "HEX")]
         expect_head: Option<Head>,
+        /// The token's own log, which the ledger's `device-log` lines must fit.
+        #[arg(long, value_name = "FILE")]
+        device_log: Option<PathBuf>,
         /// Answer with one JSON object.
         #[arg(long)]
         json: bool,

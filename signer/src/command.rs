@@ -60,8 +60,9 @@ pub fn run(cli: &Cli) -> Result<ExitCode, Failure> {
         }
         Command::Bundle(command) => ceremony::verify(command),
         Command::Ceremony(command) => ceremony::guided(&cli.config, command),
-        Command::Audit(AuditCommand::Verify { files, trusted, expect_head, json }) => {
-            audit::verify(&cli.config, files, trusted, *expect_head, *json)
+        Command::Audit(AuditCommand::Verify { files, trusted, expect_head, device_log, json }) => {
+            let expected = (*expect_head, device_log.as_deref());
+            audit::verify(&cli.config, files, trusted, expected, *json)
         }
         Command::Audit(AuditCommand::Show { files, last, json }) => {
             audit::show(&cli.config, files, *last, *json)

@@ -1,6 +1,7 @@
 //! Answers requests: policy, ledger, vault, check, reply. Has no secret and no token; the only place with that order.
 
 use crate::clock::Clock;
+use crate::error::Explain as _;
 use crate::ledger::{Ledger, LedgerError, Slot};
 use crate::log::{Level, by_peer};
 use crate::policy::{Policy, Question, Refusal};
@@ -52,16 +53,41 @@ impl Gate {
     /// Has the vault sign the ledger's head if that is due, or `anyway`.
     fn checkpoint(&self, anyway: bool) {
         let now = self.clock.now();
-        let Some((seq, head)) = self.books.wants_checkpoint(now, anyway) else { return };
+        if !self.books.wants_checkpoint(now, anyway) {
+            return;
+        }
+        self.note_device_log(now);
+        let (seq, head) = self.books.head();
         let failed = match self.certifier.ask(Ask::SignHead { seq, head: head.0 }) {
             Answer::HeadSignature(signature) => self.books.checkpoint(now, (seq, head), signature).err(),
             Answer::Away { why, .. } | Answer::Busy { why, .. } | Answer::Failed(why) => Some(why),
-            Answer::Certificate(_) | Answer::Well | Answer::Starting(_) | Answer::Ready { .. } => {
-                Some("the vault answered another question".to_owned())
-            }
+            Answer::Certificate(_)
+            | Answer::Well
+            | Answer::DeviceLog(_)
+            | Answer::Starting(_)
+            | Answer::Ready { .. } => Some("the vault answered another question".to_owned()),
         };
         if let Some(why) = failed {
             by_peer(None, Level::Warn, "no-checkpoint", &[("line", &seq), ("why", &why)]);
+        }
+    }
+
+    /// Records how much of the token's own log there is, so that the checkpoint that follows vouches for it.
+    fn note_device_log(&self, now: UnixTime) {
+        let failed = match self.certifier.ask(Ask::DeviceLog) {
+            Answer::DeviceLog(None) => None,
+            Answer::DeviceLog(Some(log)) => {
+                self.books.note_device_log(now, log).err().map(|error| error.in_full())
+            }
+            Answer::Away { why, .. } | Answer::Busy { why, .. } | Answer::Failed(why) => Some(why),
+            Answer::Certificate(_)
+            | Answer::Well
+            | Answer::HeadSignature(_)
+            | Answer::Starting(_)
+            | Answer::Ready { .. } => Some("the vault answered another question".to_owned()),
+        };
+        if let Some(why) = failed {
+            by_peer(None, Level::Warn, "device-log-not-recorded", &[("why", &why)]);
         }
     }
 
@@ -129,9 +155,11 @@ impl Gate {
             Answer::Away { why, retry_after } => away(AwayReason::TokenAway, why, retry_after),
             Answer::Busy { why, retry_after } => away(AwayReason::Busy, why, retry_after),
             Answer::Failed(why) => Err(Denial::internal(&why)),
-            Answer::Well | Answer::HeadSignature(_) | Answer::Starting(_) | Answer::Ready { .. } => {
-                Err(Denial::internal("the vault answered another question"))
-            }
+            Answer::Well
+            | Answer::HeadSignature(_)
+            | Answer::DeviceLog(_)
+            | Answer::Starting(_)
+            | Answer::Ready { .. } => Err(Denial::internal("the vault answered another question")),
         }
     }
 }

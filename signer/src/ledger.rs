@@ -6,9 +6,11 @@
 
 use crate::audit_key::{AuditKey, AuditKeyError, AuditSignature};
 use crate::error::Explain as _;
+use crate::log::{Level, line as log_line};
 use crate::state;
 use onionkeep_common::UnixTime;
 use rustix::fs::{FlockOperation, flock};
+use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -16,6 +18,7 @@ use std::path::{Path, PathBuf};
 pub mod ceremonies;
 pub mod chain;
 pub mod custody;
+pub mod device_log;
 pub mod error;
 pub mod event;
 pub mod line;
@@ -31,6 +34,7 @@ pub use line::{Head, Line};
 pub use memory::{Keep, Memory};
 
 use chain::Chain;
+use device_log::DeviceLog;
 use segments::FILE;
 
 /// The file that is locked while a signer uses the ledger.
@@ -175,6 +179,23 @@ impl Ledger {
     #[must_use]
     pub const fn wants_checkpoint(&self) -> bool {
         self.uncovered >= CHECKPOINT_EVERY
+    }
+
+    /// Records how much of the token's own log there is, unless the latest such line says so already.
+    ///
+    /// # Errors
+    /// As [`Ledger::append`].
+    pub fn note_device_log(&mut self, now: UnixTime, log: DeviceLog) -> Result<(), LedgerError> {
+        let known = self.memory.device_log();
+        if known == Some((log.count, log.head)) {
+            return Ok(());
+        }
+        if let Some((count, _head)) = known.filter(|(count, _head)| *count >= log.count) {
+            // Not refused: the token serves, and the line that follows is for the auditor.
+            let fields: [(&str, &dyn fmt::Display); 2] = [("lines", &log.count), ("recorded", &count)];
+            log_line(Level::Error, "device-log-changed", &fields);
+        }
+        self.append(now, Event::DeviceLog { count: log.count, head: log.head }).map(drop)
     }
 
     /// Records an event durably, and gives its line's number.

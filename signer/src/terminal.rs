@@ -9,13 +9,14 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr};
 use std::fs::File;
 use std::io::{self, Read, Write};
+use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 use zeroize::{Zeroize, Zeroizing};
 
 /// The longest line, in octets.
 const LINE_MAX: usize = 1024;
 /// How long one prompt waits for its Enter.
-const PATIENCE: Duration = Duration::from_secs(30 * 60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30 * 60);
 /// What Ctrl-C sends.
 const INTERRUPT: u8 = 3;
 /// To the other screen, which no scroll-back keeps, and clears it.
@@ -90,7 +91,7 @@ impl Terminal {
         let mut line = Zeroizing::new(Vec::with_capacity(LINE_MAX));
         let mut octet = [0];
         loop {
-            self.wait(deadline)?;
+            wait_typed(&self.0, deadline)?;
             if (&self.0).read(&mut octet)? == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
@@ -107,21 +108,22 @@ impl Terminal {
     }
 }
 
-impl Terminal {
-    /// Waits until something was typed.
-    fn wait(&self, deadline: Instant) -> io::Result<()> {
-        loop {
-            let left = until(deadline);
-            if left.is_zero() {
-                let text = "nobody finished typing within half an hour; nothing was changed";
-                return Err(io::Error::new(io::ErrorKind::TimedOut, text));
-            }
-            let wait = Timespec::try_from(left).unwrap_or(Timespec { tv_sec: 1, tv_nsec: 0 });
-            match poll(&mut [PollFd::new(&self.0, PollFlags::IN)], Some(&wait)) {
-                Ok(0) | Err(rustix::io::Errno::INTR) => {}
-                Ok(_readable) => return Ok(()),
-                Err(error) => return Err(error.into()),
-            }
+/// Waits until something was typed, or came through a pipe.
+///
+/// # Errors
+/// [`io::ErrorKind::TimedOut`] after the deadline.
+pub(crate) fn wait_typed(from: &impl AsFd, deadline: Instant) -> io::Result<()> {
+    loop {
+        let left = until(deadline);
+        if left.is_zero() {
+            let text = "nobody finished typing within half an hour; nothing was changed";
+            return Err(io::Error::new(io::ErrorKind::TimedOut, text));
+        }
+        let wait = Timespec::try_from(left).unwrap_or(Timespec { tv_sec: 1, tv_nsec: 0 });
+        match poll(&mut [PollFd::new(from, PollFlags::IN)], Some(&wait)) {
+            Ok(0) | Err(rustix::io::Errno::INTR) => {}
+            Ok(_readable) => return Ok(()),
+            Err(error) => return Err(error.into()),
         }
     }
 }

@@ -4,6 +4,7 @@
 //! this trait is plain data, so that a token can also live behind another process or be a fake one in tests.
 
 use crate::error::{Explain, Kind};
+use crate::ledger::device_log::DeviceLog;
 use crate::pin::PinError;
 use crate::seal::{SealKind, TokenName};
 use onionkeep_common::OnionAddress;
@@ -107,6 +108,14 @@ pub trait Token: Send {
     /// # Errors
     /// [`TokenError`] if the token cannot, has one, or makes a key that is not guarded.
     fn create_audit_key(&mut self) -> Result<AuditKey, TokenError>;
+
+    /// How much of the token's own log is on record here; `None` for a token that keeps none.
+    ///
+    /// # Errors
+    /// [`TokenError`] if the record cannot be read.
+    fn device_log(&mut self) -> Result<Option<DeviceLog>, TokenError> {
+        Ok(None)
+    }
 
     /// Signs by the audit key: Ed25519, or ECDSA P-256 over SHA-256.
     ///

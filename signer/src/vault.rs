@@ -365,6 +365,7 @@ impl<T: Token> Vault<T> {
             Ask::Certify { onion, terms } => self.certify(*onion, terms).map(Answer::Certificate),
             Ask::SelfTest { onion } => self.self_test(*onion).map(|()| Answer::Well),
             Ask::SignHead { seq, head } => self.sign_head(*seq, *head).map(Answer::HeadSignature),
+            Ask::DeviceLog => self.device_log().map(Answer::DeviceLog),
         };
         result.unwrap_or_else(|error| match error {
             VaultError::Token(TokenError::Away { why, retry_after }) => Answer::Away { why, retry_after },

@@ -1,9 +1,10 @@
-//! The signer goes away and comes back: the publisher goes on with what it has, says so in its status, and recovers.
+//! The signer goes away, is replaced by one that lies, and comes back: the publisher goes on with what it has, says so in its status, and recovers.
 
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use onionkeep_tests::daemon::Service;
+use onionkeep_tests::liar::{Liar, Lie};
 use onionkeep_tests::stage::{Stage, bare};
 use serde_json::Value;
 
@@ -35,6 +36,17 @@ pub(crate) fn tell(stage: &mut Stage) -> Result<()> {
         "a restarted publisher serves the frontend it has a certificate for, and says what is missing",
     );
 
+    for (lie, state, word) in [
+        (Lie::Garbage, "refused", "does not speak the signer's protocol"),
+        (Lie::Certificate, "refused", "the certificate is not usable"),
+        (Lie::Silence, "away", "did not answer within"),
+    ] {
+        lied_to(stage, lie, state, word).with_context(|| format!("a signer that lies: {lie:?}"))?;
+    }
+    stage
+        .report
+        .reached("lied to by a signer: garbage, a wrong certificate, silence; each is an alarm and no more");
+
     stage.signer.start()?;
     let start = Instant::now();
     stage
@@ -51,6 +63,23 @@ pub(crate) fn tell(stage: &mut Stage) -> Result<()> {
     stage.backends[last].wait_published(LIMIT)?;
     publisher::restart(stage)?;
     wait_points(stage, last, "back in the descriptor", |points| points > 0)
+}
+
+/// A liar takes the signer's place: the publisher, started anew so that it asks at once, says so and serves what it has.
+fn lied_to(stage: &mut Stage, lie: Lie, state: &str, word: &str) -> Result<()> {
+    let liar = Liar::sits_at(&stage.signer.socket(), lie)?;
+    publisher::restart(stage)?;
+    liar.has_lied(LIMIT)?;
+    stage.publisher.wait_status("the status to tell the lie", LIMIT, |status| {
+        expect(status, state)?;
+        let signer = &status["services"][1]["signer"];
+        ensure!(signer["problem"].as_str().is_some_and(|problem| problem.contains(word)), "it says {signer}");
+        Ok(())
+    })?;
+    let table = stage.publisher.run(&["status"])?;
+    ensure!(table.code == WARNING && table.stdout.contains(word), "the status does not warn: {table:?}");
+    stage.client.get_patiently(&stage.address.clone(), LIMIT).context("a visit meanwhile")?;
+    stage.publisher.process()?.must_run()
 }
 
 /// A new key on the token, for which the publisher has no certificate yet.

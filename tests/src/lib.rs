@@ -19,6 +19,7 @@ pub mod descriptor;
 pub mod fake_tor;
 pub mod fault_token;
 pub mod files;
+pub mod liar;
 pub mod look;
 pub mod onionbalance;
 pub mod peer;

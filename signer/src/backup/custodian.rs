@@ -2,10 +2,13 @@
 
 use super::shamir::{Polynomial, Share};
 use super::{BackupError, BackupSet, ShareError};
+use crate::clock::deadline_in;
 use crate::log::{Level, line};
-use crate::terminal::Terminal;
+use crate::terminal::{PATIENCE, Terminal, wait_typed};
 use rustix::fs::{FileType, fstat};
 use std::io;
+use std::os::fd::AsFd;
+use std::time::Instant;
 use zeroize::{Zeroize, Zeroizing};
 
 /// How often a custodian may type a share.
@@ -88,7 +91,8 @@ impl Custodians {
                 terminal.ask_unseen(&format!("share {next} of {want}")).map_err(BackupError::Terminal)
             }
             Self::Pipe => {
-                pipe_line().map_err(BackupError::Terminal)?.ok_or(BackupError::TooFew { have, want })
+                let line = pipe_line(&io::stdin(), deadline_in(PATIENCE)).map_err(BackupError::Terminal)?;
+                line.ok_or(BackupError::TooFew { have, want })
             }
         }
     }
@@ -114,13 +118,14 @@ fn accept(set: &BackupSet, have: &[Share], text: &str) -> Result<Share, ShareErr
     if again { Err(ShareError::Again(share.index())) } else { Ok(share) }
 }
 
-/// One line of the standard input, read octet by octet so that no buffer keeps a copy; `None` at its end.
-fn pipe_line() -> io::Result<Option<Zeroizing<String>>> {
+/// One line of a pipe, read octet by octet so that no buffer keeps a copy; `None` at its end.
+fn pipe_line(pipe: &impl AsFd, deadline: Instant) -> io::Result<Option<Zeroizing<String>>> {
     let mut line = Zeroizing::new(Vec::with_capacity(LINE_MAX));
     let mut octet = [0];
     loop {
         // The lock's own buffer would keep what it read ahead; the file descriptor itself has none.
-        match rustix::io::read(io::stdin(), &mut octet)? {
+        wait_typed(pipe, deadline)?;
+        match rustix::io::read(pipe, &mut octet)? {
             0 if line.is_empty() => return Ok(None),
             0 => break,
             _ if octet == *b"\n" => break,
@@ -193,6 +198,7 @@ fn page(set: &BackupSet, index: u8, text: &str) -> Zeroizing<String> {
 mod tests {
     use super::*;
     use crate::backup::shamir::Plan;
+    use std::io::Write as _;
 
     fn set() -> (BackupSet, Polynomial) {
         let plan = Plan::new(2, 3).unwrap();
@@ -207,6 +213,20 @@ mod tests {
         let text = set.write_share(&polynomial.share(2));
         let first = accept(&set, &[], &text).unwrap();
         assert_eq!(accept(&set, &[first], &text).err(), Some(ShareError::Again(2)));
+    }
+
+    #[test]
+    fn a_pipe_is_read_line_by_line_and_not_waited_for_for_ever() {
+        let soon = || deadline_in(std::time::Duration::from_millis(50));
+        let (pipe, mut filler) = io::pipe().unwrap();
+        filler.write_all(b"share one\nshare two\nsha").unwrap();
+        let later = deadline_in(std::time::Duration::from_secs(60));
+        assert_eq!(pipe_line(&pipe, later).unwrap().unwrap().as_str(), "share one");
+        assert_eq!(pipe_line(&pipe, later).unwrap().unwrap().as_str(), "share two");
+        let error = pipe_line(&pipe, soon()).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        drop(filler);
+        assert!(pipe_line(&pipe, later).unwrap().is_none());
     }
 
     #[test]

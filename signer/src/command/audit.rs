@@ -7,6 +7,7 @@ use crate::audit_key::AuditKey;
 use crate::clock::{Clock, Iso, SystemClock};
 use crate::config::{Config, Depth};
 use crate::error::{Explain as _, Failure, Kind};
+use crate::ledger::device_log::contradicted;
 use crate::ledger::verify::{Checker, EXPORT, Report, files_in};
 use crate::ledger::{Event, Head, Keep, LedgerError, Line, Memory};
 use crate::log::{Level, line};
@@ -37,7 +38,7 @@ pub(super) fn verify(
     config: &Path,
     named: &[PathBuf],
     trusted: &[AuditKey],
-    expected: Option<Head>,
+    (expected, device_log): (Option<Head>, Option<&Path>),
     json: bool,
 ) -> Result<ExitCode, Failure> {
     let files = files(config, named)?;
@@ -48,11 +49,32 @@ pub(super) fn verify(
             format!("no line has the hash {expected}: lines were cut off after it, or all were made anew");
         return Err(Failure::new(Kind::Verification, text, "compare with other copies of the ledger"));
     }
+    if let Some(path) = device_log {
+        fits_device_log(&report, path)?;
+    }
     if trusted.is_empty() {
         line(Level::Warn, "no-audit-key-given", &[("why", &"checkpoints were not checked; --key KEY does")]);
     }
     answer(&if json { report_json(&report, !trusted.is_empty()) } else { report_text(&report, trusted) })?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Checks the token's own log against what the ledger says of it.
+fn fits_device_log(report: &Report, path: &Path) -> Result<(), Failure> {
+    let (shown, hint) = (path.display(), "compare with other copies of it and of the ledger");
+    let said: Vec<_> = report.device_logs.iter().map(|(_line, log)| *log).collect();
+    if said.is_empty() {
+        let text = format!("the ledger says nothing about {shown}: there is no device-log line");
+        return Err(Failure::new(Kind::Verification, text, hint));
+    }
+    let found = contradicted(path, &said)
+        .map_err(|error| Failure::new(Kind::Usage, format!("cannot read {shown}: {error}"), ""))?;
+    let Some((line, log)) = found.and_then(|at| report.device_logs.get(at)) else { return Ok(()) };
+    let text = format!(
+        "{shown} is not what line {line} of the ledger says: its first {} lines were changed or cut off",
+        log.count
+    );
+    Err(Failure::new(Kind::Verification, text, hint))
 }
 
 /// What was found, for people.
@@ -148,6 +170,9 @@ pub(super) fn checkpoint(config: &Path) -> Result<String, Failure> {
     let mut ledger = books::open(&config)?;
     let mut vault = open_vault(&config, Access::Read)?;
     ledger.must_name(vault.audit_key()?)?;
+    if let Some(log) = vault.device_log()? {
+        ledger.note_device_log(SystemClock.now(), log)?;
+    }
     let (seq, head) = ledger.head();
     let signature = vault.sign_head(seq, head.0)?;
     ledger

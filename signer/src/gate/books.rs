@@ -7,6 +7,7 @@ use super::sync::{Condvar, Mutex, MutexGuard};
 use super::{Denial, STORAGE_RETRY};
 use crate::clock::{deadline_in, until};
 use crate::error::Explain as _;
+use crate::ledger::device_log::DeviceLog;
 use crate::ledger::refusals::Refusals;
 use crate::ledger::{Event, Head, Ledger, LedgerError, Slot};
 use crate::log::{Level, by_peer, line};
@@ -125,12 +126,22 @@ impl Books {
         inner.ledger.append(now, Event::Start { version, cut }).map(drop)
     }
 
-    /// Number and hash of the last line, if a checkpoint is due; nobody else is told so for a while.
-    pub(super) fn wants_checkpoint(&self, now: UnixTime, anyway: bool) -> Option<(u64, Head)> {
+    /// Whether a checkpoint is due; nobody else is told so for a while.
+    pub(super) fn wants_checkpoint(&self, now: UnixTime, anyway: bool) -> bool {
         let mut inner = self.lock();
         let due = anyway || inner.ledger.wants_checkpoint() && now >= inner.checkpoint_after;
         inner.checkpoint_after = if due { now.plus(CHECKPOINT_RETRY) } else { inner.checkpoint_after };
-        due.then(|| inner.ledger.head())
+        due
+    }
+
+    /// Number and hash of the last line.
+    pub(super) fn head(&self) -> (u64, Head) {
+        self.lock().ledger.head()
+    }
+
+    /// Records how much of the token's own log there is.
+    pub(super) fn note_device_log(&self, now: UnixTime, log: DeviceLog) -> Result<(), LedgerError> {
+        self.lock().ledger.note_device_log(now, log)
     }
 
     /// Records a checkpoint whose signature is good.

@@ -1,8 +1,9 @@
 //! The gate with a vault in memory, a clock to order, and a ledger on disk.
 
 use super::*;
+use crate::ledger::device_log::DeviceLog;
 use crate::ledger::verify::{Checker, Report, files_in};
-use crate::ledger::{Denied, Event, Keep};
+use crate::ledger::{Denied, Event, Head, Keep};
 use crate::policy::{Budget, Grant};
 use crate::token::fake::FakeToken;
 use crate::vault::Vault;
@@ -209,6 +210,41 @@ fn a_key_of_another_period_is_refused_also_after_a_restart() {
     let stage = stage.restarted();
     assert_eq!(rule(stage.ask(10, 1)), Rule::KeyFresh);
     let _same_place = cert(stage.ask(10, 0));
+}
+
+#[test]
+fn the_tokens_own_log_is_tied_into_the_ledger_before_each_checkpoint() {
+    let log = |count, octet| Some(DeviceLog { count, head: Head([octet; 32]) });
+    let stage = Stage::new();
+    stage.gate.start().unwrap();
+    assert_eq!((stage.lines("device-log"), stage.lines("checkpoint")), (0, 1), "a token without a log");
+    let mut lines = 0;
+    // A shorter log than before is on record too: nothing of it is hidden from the auditor.
+    for (now, new) in [(log(3, 1), 1), (log(3, 1), 0), (log(9, 2), 1), (log(1, 3), 1), (None, 0)] {
+        stage.token.inside.lock().unwrap().log = now;
+        stage.gate.start().unwrap();
+        lines += new;
+        assert_eq!(stage.lines("device-log"), lines, "{now:?}");
+    }
+    // The last checkpoint vouches for the line: only the start of the gate and the checkpoint itself follow it.
+    stage.token.inside.lock().unwrap().log = log(20, 4);
+    stage.gate.start().unwrap();
+    let report = stage.audit();
+    assert_eq!(
+        (report.covered, report.device_logs.last().copied()),
+        (Some(report.to - 1), log(20, 4).map(|log| (report.to - 1, log)))
+    );
+}
+
+#[test]
+fn without_its_own_logs_head_a_token_still_signs() {
+    let stage = Stage::new();
+    stage.token.inside.lock().unwrap().away = true;
+    stage.gate.start().unwrap();
+    assert_eq!((stage.lines("device-log"), stage.lines("start"), stage.lines("checkpoint")), (0, 1, 0));
+    stage.token.inside.lock().unwrap().away = false;
+    stage.gate.start().unwrap();
+    assert_eq!((stage.lines("start"), stage.lines("checkpoint")), (2, 1));
 }
 
 #[test]

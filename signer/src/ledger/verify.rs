@@ -1,6 +1,7 @@
 //! Checks a whole ledger, or an export of one, with nothing but the public audit key: what an auditor runs elsewhere.
 
 use super::chain::{Chain, Flaw};
+use super::device_log::DeviceLog;
 use super::error::LedgerError;
 use super::event::{Event, Slot};
 use super::line::{Head, LINE_MAX, Line};
@@ -40,6 +41,8 @@ pub struct Report {
     pub certificates: u64,
     /// Whether a line has the hash that was asked about.
     pub expected: bool,
+    /// What was said about the token's own log, each with its line's number.
+    pub device_logs: Vec<(u64, DeviceLog)>,
 }
 
 /// Checks lines as they come.
@@ -170,8 +173,10 @@ fn note(
         | Event::Bundle { .. }
         | Event::Deny(_)
         | Event::Backup(_)
-        | Event::Custody(_)
-        | Event::DeviceLog { .. } => {}
+        | Event::Custody(_) => {}
+        Event::DeviceLog { count, head } => {
+            report.device_logs.push((line.seq, DeviceLog { count: *count, head: *head }));
+        }
     }
     Ok(())
 }

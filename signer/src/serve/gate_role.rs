@@ -86,6 +86,7 @@ fn watch(client: &VaultClient, onion: OnionAddress, every: Duration) {
             }
             Answer::Certificate(_)
             | Answer::HeadSignature(_)
+            | Answer::DeviceLog(_)
             | Answer::Starting(_)
             | Answer::Ready { .. } => {
                 line(Level::Error, "self-test-failed", &[("why", &"the vault answered another question")]);

@@ -2,6 +2,7 @@
 
 use super::{Token, TokenError};
 use crate::audit_key::{AuditKey, AuditSignature};
+use crate::ledger::device_log::DeviceLog;
 use crate::seal::{SealKind, TokenName};
 use ed25519_dalek::{Signer, SigningKey};
 use hmac::{Hmac, KeyInit, Mac};
@@ -28,6 +29,8 @@ pub(crate) struct Inside {
     pub(crate) no_objects: bool,
     /// Set if its root key can be read.
     pub(crate) exposed: bool,
+    /// How much of its own log is on record.
+    pub(crate) log: Option<DeviceLog>,
     /// How long each HMAC takes.
     pub(crate) slow: Duration,
     /// How many HMACs it made.
@@ -136,6 +139,10 @@ impl Token for FakeToken {
             None => Ok(()),
         })?;
         self.audit_key()
+    }
+
+    fn device_log(&mut self) -> Result<Option<DeviceLog>, TokenError> {
+        self.plugged(|inside| Ok(inside.log))
     }
 
     fn sign_audit(&mut self, message: &[u8]) -> Result<AuditSignature, TokenError> {

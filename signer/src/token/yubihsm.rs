@@ -7,10 +7,11 @@
 use super::pkcs11::Access;
 use super::{AuditKey, AuditSignature, Token, TokenError};
 use crate::clock::{deadline_in, until};
+use crate::ledger::device_log::DeviceLog;
 use crate::log::{Level, line};
 use crate::pin::Pin;
 use crate::seal::TokenName;
-use device::{Connect, Device, ED25519, HMAC_SHA256, Id, Kind, Trouble};
+use device::{AuthKey, Connect, Device, ED25519, HMAC_SHA256, Id, Kind, Trouble};
 use drain::{Drain, Undrained};
 use log::{LogSink, Record};
 use onionkeep_common::OnionAddress;
@@ -93,8 +94,8 @@ pub struct YubihsmToken {
     name: TokenName,
     /// Number of the authentication key.
     key: Id,
-    /// Its password, for opening a session again.
-    password: Pin,
+    /// What its password stands for on the device, for opening a session again; the password itself is wiped.
+    secret: AuthKey,
     /// Set for ever once the password was refused.
     refused: bool,
     /// Whether keys are to be made.
@@ -119,7 +120,9 @@ impl YubihsmToken {
         sink: Box<dyn LogSink>,
     ) -> Result<Self, TokenError> {
         let (drain, live, not_before) = (Drain::new(sink), None, None);
-        let mut token = Self { link, live, name, key, password, refused: false, access, not_before, drain };
+        let secret = link.derive(&password);
+        drop(password);
+        let mut token = Self { link, live, name, key, secret, refused: false, access, not_before, drain };
         match token.fresh() {
             Ok(device) => token.live = Some(device),
             Err(fault) => return Err(failed("opening a session", fault)),
@@ -129,7 +132,7 @@ impl YubihsmToken {
 
     /// A new session with the device that is wanted, checked.
     fn fresh(&mut self) -> Result<Box<dyn Device>, Fault> {
-        let mut device = self.link.open(self.key, &self.password)?;
+        let mut device = self.link.open(self.key, &self.secret)?;
         let serial = device.serial()?;
         if serial != self.name.serial {
             return Err(Fault::Finding(TokenError::Absent {
@@ -377,6 +380,17 @@ impl Token for YubihsmToken {
             Ok(device.generate_ed25519(AUDIT, AUDIT_LABEL, rights::SIGN_EDDSA)?)
         })?;
         self.audit_key()
+    }
+
+    fn device_log(&mut self) -> Result<Option<DeviceLog>, TokenError> {
+        // What the device has logged since is put on record first, so that the ledger says how far it got.
+        if let Err(fault) = self.empty() {
+            let why = failed("emptying the device's log", fault);
+            line(Level::Error, "device-log-kept", &[("why", &why)]);
+        }
+        let what = "reading device-log";
+        let head = self.drain.head().map_err(|error| TokenError::Failed { what, why: error.to_string() })?;
+        Ok(Some(head))
     }
 
     fn sign_audit(&mut self, message: &[u8]) -> Result<AuditSignature, TokenError> {

@@ -3,6 +3,7 @@
 use super::{Vault, VaultError};
 use crate::audit_key::AuditKey;
 use crate::ledger::Head;
+use crate::ledger::device_log::DeviceLog;
 use crate::ledger::event::checkpoint_text;
 use crate::token::{AuditSignature, Token, TokenError};
 use onionkeep_common::paper::Bundle;
@@ -39,6 +40,14 @@ impl<T: Token> Vault<T> {
     /// [`VaultError::Token`] if the token is away or has no audit key.
     pub fn sign_head(&mut self, seq: u64, head: [u8; 32]) -> Result<AuditSignature, VaultError> {
         Ok(self.token.sign_audit(checkpoint_text(seq, Head(head)).as_bytes())?)
+    }
+
+    /// How much of the token's own log is on record, for the ledger.
+    ///
+    /// # Errors
+    /// [`VaultError::Token`] if the record cannot be read.
+    pub fn device_log(&mut self) -> Result<Option<DeviceLog>, VaultError> {
+        Ok(self.token.device_log()?)
     }
 
     /// Signs a bundle; the text, which starts like no checkpoint, is built here.

@@ -194,6 +194,7 @@ impl VaultClient {
             Answer::Certificate(_)
             | Answer::Well
             | Answer::HeadSignature(_)
+            | Answer::DeviceLog(_)
             | Answer::Busy { .. }
             | Answer::Away { .. }
             | Answer::Failed(_) => state.land(id, answer),

@@ -4,6 +4,8 @@
 //! Nothing in an [`Ask`] is ever signed as it stands: the vault builds what it signs from the fields.
 
 use crate::audit_key::{AuditKey, AuditSignature};
+use crate::ledger::Head;
+use crate::ledger::device_log::DeviceLog;
 use onionkeep_common::{
     DescSigningKey, EncodedCert, ExpirationHours, IdentityKey, OnionAddress, PeriodLength, PeriodNumber,
     TimePeriod,
@@ -47,6 +49,8 @@ pub enum Ask {
         /// The hash of the last one.
         head: [u8; 32],
     },
+    /// How much of the token's own log is on record.
+    DeviceLog,
 }
 
 /// What the vault answers.
@@ -58,6 +62,8 @@ pub enum Answer {
     Well,
     /// The audit key's signature.
     HeadSignature(AuditSignature),
+    /// How much of the token's own log is on record, if it keeps one.
+    DeviceLog(Option<DeviceLog>),
     /// Unasked: this vault has done a step of its start.
     Starting(Generation),
     /// Unasked: this vault has checked everything and is hardened.
@@ -183,6 +189,7 @@ impl Ask {
                 .with(&terms.expires.0.to_be_bytes()),
             Self::SelfTest { onion } => Writer::new(3, id).with(onion.identity().as_bytes()),
             Self::SignHead { seq, head } => Writer::new(5, id).with(&seq.to_be_bytes()).with(head),
+            Self::DeviceLog => Writer::new(7, id),
         };
         writer.0
     }
@@ -197,6 +204,7 @@ impl Ask {
             1 => certify(&mut reader)?,
             3 => Self::SelfTest { onion: onion(&mut reader)? },
             5 => Self::SignHead { seq: reader.u64()?, head: reader.array()? },
+            7 => Self::DeviceLog,
             _ => return Err(MessageError("it is no question")),
         };
         reader.end((id, ask))
@@ -241,6 +249,10 @@ impl Answer {
             Self::Busy { why, retry_after } => Writer::new(12, id).reason(*retry_after, why),
             Self::Away { why, retry_after } => Writer::new(14, id).reason(*retry_after, why),
             Self::Failed(why) => Writer::new(16, id).reason(0, why),
+            Self::DeviceLog(None) => Writer::new(18, id).with(&[0]),
+            Self::DeviceLog(Some(log)) => {
+                Writer::new(18, id).with(&[1]).with(&log.count.to_be_bytes()).with(&log.head.0)
+            }
         };
         writer.0
     }
@@ -265,9 +277,20 @@ impl Answer {
                 }
                 Self::Failed(reader.text()?)
             }
+            18 => Self::DeviceLog(device_log(&mut reader)?),
             _ => return Err(MessageError("it is no answer")),
         };
         reader.end((id, answer))
+    }
+}
+
+/// The content of [`Answer::DeviceLog`].
+fn device_log(reader: &mut Reader<'_>) -> Result<Option<DeviceLog>, MessageError> {
+    let [there] = reader.array()?;
+    match there {
+        0 => Ok(None),
+        1 => Ok(Some(DeviceLog { count: reader.u64()?, head: Head(reader.array()?) })),
+        _ => Err(MessageError("its log is neither there nor missing")),
     }
 }
 

@@ -21,8 +21,8 @@ pub(crate) struct Person {
     pub(crate) seen: String,
     /// Up to where it was read.
     read: usize,
-    /// The command.
-    child: Child,
+    /// The command; killed when this is dropped, so that a test that fails leaves nobody waiting at a terminal.
+    child: Option<Child>,
 }
 
 impl Person {
@@ -48,7 +48,7 @@ impl Person {
                 }
             }
         });
-        Self { terminal, shown, seen: String::new(), read: 0, child }
+        Self { terminal, shown, seen: String::new(), read: 0, child: Some(child) }
     }
 
     /// Waits until the words are shown, and returns what was shown before them.
@@ -66,7 +66,8 @@ impl Person {
                 Err(RecvTimeoutError::Timeout) => panic!("{words:?} is not shown: {}", self.seen),
                 Err(RecvTimeoutError::Disconnected) => {
                     let mut text = String::new();
-                    self.child.stderr.take().unwrap().read_to_string(&mut text).unwrap();
+                    let stderr = self.child.as_mut().unwrap().stderr.take();
+                    stderr.unwrap().read_to_string(&mut text).unwrap();
                     panic!("it ended before {words:?}: {}\n{text}", self.seen);
                 }
             }
@@ -85,10 +86,34 @@ impl Person {
 
     /// Waits for the end of the command.
     pub(crate) fn leaves(mut self) -> (Ran, String) {
-        let ran = Ran::of(crate::kit::ended(self.child));
+        let ran = Ran::of(crate::kit::ended(self.child.take().unwrap()));
         while let Ok(octets) = self.shown.recv_timeout(Duration::from_millis(200)) {
             self.seen.push_str(&String::from_utf8_lossy(&octets));
         }
-        (ran, self.seen)
+        (ran, std::mem::take(&mut self.seen))
     }
+}
+
+impl Drop for Person {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _already_ended = child.kill();
+            let _status = child.wait();
+        }
+    }
+}
+
+#[test]
+fn a_test_that_fails_leaves_no_command_at_its_terminal() {
+    let mut command = Command::new("sleep");
+    command.arg("600");
+    let person = Person::runs(&command);
+    let pid = person.child.as_ref().unwrap().id();
+    assert!(std::path::Path::new(&format!("/proc/{pid}")).exists());
+    let failed = std::thread::spawn(move || {
+        let _at_the_terminal = person;
+        panic!("a test that fails");
+    });
+    assert!(failed.join().is_err());
+    crate::kit::wait_gone(pid);
 }

@@ -220,12 +220,18 @@ mod tests {
 
     #[test]
     fn each_answer_has_its_step() {
-        assert_eq!(cure(&answer(RvError::ObjectHandleInvalid)), Cure::FindAgain);
-        assert_eq!(cure(&answer(RvError::SessionHandleInvalid)), Cure::SessionAgain);
-        assert_eq!(cure(&answer(RvError::UserNotLoggedIn)), Cure::SessionAgain);
-        assert_eq!(cure(&answer(RvError::DeviceRemoved)), Cure::StartAnew);
-        assert_eq!(cure(&answer(RvError::GeneralError)), Cure::StartAnew);
-        assert_eq!(cure(&answer(RvError::MechanismInvalid)), Cure::None);
+        use RvError as R;
+        for (step, codes) in [
+            (Cure::FindAgain, &[R::ObjectHandleInvalid, R::KeyHandleInvalid][..]),
+            (Cure::SessionAgain, &[R::SessionHandleInvalid, R::SessionClosed, R::UserNotLoggedIn]),
+            (Cure::SessionAgain, &[R::OperationActive, R::SessionCount]),
+            (Cure::StartAnew, &[R::DeviceRemoved, R::DeviceError, R::TokenNotPresent, R::TokenNotRecognized]),
+            (Cure::StartAnew, &[R::SlotIdInvalid, R::GeneralError, R::FunctionFailed, R::HostMemory]),
+            (Cure::StartAnew, &[R::CryptokiNotInitialized]),
+            (Cure::None, &[R::MechanismInvalid, R::DataInvalid, R::KeyFunctionNotPermitted]),
+        ] {
+            codes.iter().for_each(|code| assert_eq!(cure(&answer(*code)), step, "{code:?}"));
+        }
         // A wrong PIN is cured by nothing: no step may try it again.
         for code in [RvError::PinIncorrect, RvError::PinLocked, RvError::PinExpired] {
             assert_eq!(cure(&answer(code)), Cure::None);

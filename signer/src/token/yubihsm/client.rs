@@ -4,7 +4,7 @@
 //! the whole answer unreadable. So the logged commands are not asked for, and on USB the serial number is not either: the
 //! device was chosen by it.
 
-use super::device::{Connect, Device, Id, Info, Kind, NewKey, Trouble};
+use super::device::{AuthKey, Connect, Device, Id, Info, Kind, NewKey, Trouble};
 use super::log::{Entry, Page};
 use crate::pin::Pin;
 use ::yubihsm::client::{Error, ErrorKind};
@@ -51,9 +51,19 @@ impl Link {
 }
 
 impl Connect for Link {
-    fn open(&self, key: Id, password: &Pin) -> Result<Box<dyn Device>, Trouble> {
-        let credentials =
-            password.with(|text| Credentials::from_password(key, text.expose_secret().as_bytes()));
+    fn derive(&self, password: &Pin) -> AuthKey {
+        let derive = |text: &str| authentication::Key::derive_from_password(text.as_bytes());
+        let key = password.with(|text| derive(text.expose_secret()));
+        let mut secret = Zeroizing::new([0; 32]);
+        for (octet, from) in secret.iter_mut().zip(key.as_secret_slice()) {
+            *octet = *from;
+        }
+        AuthKey(secret)
+    }
+
+    fn open(&self, key: Id, secret: &AuthKey) -> Result<Box<dyn Device>, Trouble> {
+        // The crate keeps a copy as long as the client lives, and wipes it then.
+        let credentials = Credentials::new(key, authentication::Key::new(*secret.0));
         // A session dies after 30 s without a command; the client then opens another with the same key.
         let client =
             Client::open(self.connector.clone(), credentials, true).map_err(|error| trouble(&error))?;

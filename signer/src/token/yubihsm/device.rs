@@ -120,6 +120,16 @@ pub(super) trait Device: Send {
 
 /// The way to one device.
 pub(super) trait Connect: Send {
-    /// Opens a session; the password is tried once.
-    fn open(&self, key: Id, password: &Pin) -> Result<Box<dyn Device>, Trouble>;
+    /// What a password stands for on the device.
+    fn derive(&self, password: &Pin) -> AuthKey;
+    /// Opens a session; the key is tried once.
+    fn open(&self, key: Id, secret: &AuthKey) -> Result<Box<dyn Device>, Trouble>;
+    /// Opens a session by a password, once.
+    fn open_by(&self, key: Id, password: &Pin) -> Result<Box<dyn Device>, Trouble> {
+        self.open(key, &self.derive(password))
+    }
 }
+
+/// The secret half of an authentication key: two AES keys, from which each session's are made. Whoever has it can log in to
+/// this kind of device, but it does not tell the password.
+pub(super) struct AuthKey(pub(super) Zeroizing<[u8; 32]>);

@@ -2,6 +2,7 @@
 
 use super::device::{Device, Trouble};
 use super::log::{LogSink, Record, judge};
+use crate::ledger::device_log::DeviceLog;
 use crate::log::{Level, line};
 use std::io;
 
@@ -31,6 +32,11 @@ impl Drain {
     /// A log that was never emptied.
     pub(super) fn new(sink: Box<dyn LogSink>) -> Self {
         Self { sink, unlogged: (0, 0), since: 0 }
+    }
+
+    /// How much is on record.
+    pub(super) fn head(&mut self) -> io::Result<DeviceLog> {
+        self.sink.head()
     }
 
     /// Notes a call; whether it is time.

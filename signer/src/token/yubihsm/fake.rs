@@ -1,15 +1,16 @@
 //! A YubiHSM 2 in memory that, unlike the library's mock, enforces capabilities and keeps a log of 62 chained entries.
 
 use super::device::{
-    Connect, Device, ED25519, FACTORY_KEY, FACTORY_PASSWORD, GENERATED, HMAC_SHA256, Id, Info, Kind, NewKey,
-    Trouble,
+    AuthKey, Connect, Device, ED25519, FACTORY_KEY, FACTORY_PASSWORD, GENERATED, HMAC_SHA256, Id, Info, Kind,
+    NewKey, Trouble,
 };
 use super::log::{Entry, Link, LogSink, Page, Record};
+use crate::ledger::device_log::{DeviceLog, Reading};
 use crate::pin::Pin;
 use ed25519_dalek::{Signer, SigningKey};
 use hmac::{Hmac, KeyInit, Mac};
 use secrecy::ExposeSecret;
-use sha2::Sha256;
+use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -149,15 +150,24 @@ impl Inside {
     }
 }
 
+/// What a password stands for here.
+fn derived(password: &[u8]) -> AuthKey {
+    AuthKey(Zeroizing::new(Sha256::digest(password).into()))
+}
+
 impl Connect for Fake {
-    fn open(&self, key: Id, password: &Pin) -> Result<Box<dyn Device>, Trouble> {
+    fn derive(&self, password: &Pin) -> AuthKey {
+        password.with(|text| derived(text.expose_secret().as_bytes()))
+    }
+
+    fn open(&self, key: Id, secret: &AuthKey) -> Result<Box<dyn Device>, Trouble> {
         let starts = self.with(|inside| {
             if inside.gone {
                 return Err(Trouble::Gone("no device".to_owned()));
             }
             inside.tries += 1;
             let wanted = inside.content((Kind::Authentication, key)).map_err(|_missing| Trouble::Password)?;
-            if password.with(|text| text.expose_secret().as_bytes() != wanted) {
+            if derived(&wanted).0 != secret.0 {
                 return Err(Trouble::Password);
             }
             if inside.forced && inside.log.len() >= LOG_MAX {
@@ -376,6 +386,14 @@ impl Memory {
 }
 
 impl LogSink for Memory {
+    fn head(&mut self) -> io::Result<DeviceLog> {
+        let mut reading = Reading::default();
+        for record in &self.0.lock().unwrap().0 {
+            reading.feed(format!("{record}\n").as_bytes(), |_line| {});
+        }
+        Ok(reading.at())
+    }
+
     fn last(&mut self) -> io::Result<Option<Link>> {
         let records = &self.0.lock().unwrap().0;
         Ok(records.iter().rev().find_map(|record| match record {

@@ -37,7 +37,7 @@ pub(super) fn set_up(
 ) -> Result<String, TokenError> {
     passwords(wanted)?;
     let factory = Pin::new(FACTORY_PASSWORD);
-    let mut device = match link.open(FACTORY_KEY, &factory) {
+    let mut device = match link.open_by(FACTORY_KEY, &factory) {
         Err(Trouble::Password | Trouble::Missing) => {
             return Err(used("it does not take its factory password"));
         }
@@ -66,10 +66,10 @@ fn steps(
     let _records = drain.run(device)?;
     device.force_for_ever()?;
     // Nobody may be locked out: both keys must open a session before the factory's goes.
-    drop(link.open(wanted.serve.0, wanted.serve.1)?);
-    drop(link.open(wanted.admin.0, wanted.admin.1)?);
+    drop(link.open_by(wanted.serve.0, wanted.serve.1)?);
+    drop(link.open_by(wanted.admin.0, wanted.admin.1)?);
     device.delete(Kind::Authentication, FACTORY_KEY)?;
-    drop(drain.run(&mut *link.open(wanted.admin.0, wanted.admin.1)?)?);
+    drop(drain.run(&mut *link.open_by(wanted.admin.0, wanted.admin.1)?)?);
     Ok(serial)
 }
 

@@ -4,6 +4,7 @@
 //! of SHA-256 over the other 16 octets and the digest before. With forced auditing it stops when they are full. An entry is
 //! freed on the device only after [`LogSink::append`] has returned.
 
+use crate::ledger::device_log::DeviceLog;
 use sha2::{Digest, Sha256};
 use std::fmt;
 use std::io;
@@ -91,6 +92,12 @@ pub trait LogSink: Send {
     /// # Errors
     /// What the system says.
     fn last(&mut self) -> io::Result<Option<Link>>;
+
+    /// How much is on record.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn head(&mut self) -> io::Result<DeviceLog>;
 
     /// Puts on record; durable when it returns.
     ///

@@ -19,6 +19,7 @@ fn asks() -> Vec<Ask> {
         Ask::Certify { onion, terms: terms() },
         Ask::SelfTest { onion },
         Ask::SignHead { seq: u64::MAX, head: [9; 32] },
+        Ask::DeviceLog,
     ]
 }
 
@@ -28,6 +29,8 @@ fn answers() -> Vec<Answer> {
         Answer::Certificate(EncodedCert([5; 140])),
         Answer::Well,
         Answer::HeadSignature(AuditSignature([6; 64])),
+        Answer::DeviceLog(None),
+        Answer::DeviceLog(Some(DeviceLog { count: u64::MAX, head: Head([3; 32]) })),
         Answer::Starting(Generation(1)),
         ready(None),
         ready(Some(AuditKey::Ed25519([1; 32]))),

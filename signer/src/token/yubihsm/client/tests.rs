@@ -6,13 +6,13 @@ use super::*;
 use ed25519_dalek::VerifyingKey;
 
 fn session(link: &Link) -> Box<dyn Device> {
-    link.open(FACTORY_KEY, &Pin::new(FACTORY_PASSWORD)).unwrap()
+    link.open_by(FACTORY_KEY, &Pin::new(FACTORY_PASSWORD)).unwrap()
 }
 
 #[test]
 fn a_wrong_password_and_an_unknown_key_are_the_password() {
     let link = Link::mock();
-    assert_eq!(link.open(FACTORY_KEY, &Pin::new("wrong")).err(), Some(Trouble::Password));
+    assert_eq!(link.open_by(FACTORY_KEY, &Pin::new("wrong")).err(), Some(Trouble::Password));
 }
 
 #[test]
@@ -74,7 +74,7 @@ fn an_authentication_key_opens_a_session_and_the_factorys_can_go() {
     device.put_key(&key).unwrap();
     let info = device.info(Kind::Authentication, 2).unwrap();
     assert_eq!((info.capabilities, info.delegated), (rights::SERVE, 0));
-    let mut other = link.open(2, &password).unwrap();
+    let mut other = link.open_by(2, &password).unwrap();
     other.delete(Kind::Authentication, FACTORY_KEY).unwrap();
     assert_eq!(other.list(Kind::Authentication).unwrap(), [2]);
 }
@@ -97,6 +97,6 @@ fn options_are_set_and_the_empty_log_is_read() {
 #[test]
 fn a_device_that_is_not_plugged_in_is_gone() {
     let link = Link::usb("0099999999").unwrap();
-    assert!(matches!(link.open(2, &Pin::new("x")), Err(Trouble::Gone(_))));
+    assert!(matches!(link.open_by(2, &Pin::new("x")), Err(Trouble::Gone(_))));
     assert!(Link::usb("1").is_err());
 }

@@ -5,6 +5,7 @@
 //! the next one: its entry is still on the device.
 
 use super::{Link, LogSink, Record};
+use crate::ledger::device_log::{DeviceLog, Reading};
 use crate::state;
 use std::fs::{File, Permissions};
 use std::io::{self, Write};
@@ -16,12 +17,17 @@ pub const NAME: &str = "device-log";
 /// The last entry is looked for in so many octets at the end; between two of them stands at most one page's alarms.
 const TAIL: u64 = 1 << 16;
 
+/// So many octets are read at once.
+const BLOCK: usize = 1 << 16;
+
 /// The file.
 pub struct LogFile {
     /// Open for appending.
     file: File,
     /// What ended the file when it was looked at last, and how long it was.
     seen: (u64, Tail),
+    /// What was read of it for its hash, and how many octets that were.
+    read: (u64, Reading),
 }
 
 /// What ends the file.
@@ -48,7 +54,10 @@ impl LogFile {
             file.sync_all()?;
             state::sync_directory(directory)?;
         }
-        Ok(Self { file, seen: (0, Tail::default()) })
+        let mut log = Self { file, seen: (0, Tail::default()), read: (0, Reading::default()) };
+        // All of it now: later there are deadlines, and only what is new is left to be read.
+        let _head = log.head()?;
+        Ok(log)
     }
 
     /// What ends the file now: a command that makes keys writes to it too.
@@ -71,6 +80,22 @@ fn tail_of(text: &str) -> Tail {
 }
 
 impl LogSink for LogFile {
+    fn head(&mut self) -> io::Result<DeviceLog> {
+        let length = self.file.metadata()?.len();
+        if length < self.read.0 {
+            self.read = (0, Reading::default());
+        }
+        let (at, reading) = &mut self.read;
+        let mut buffer = vec![0; BLOCK];
+        while *at < length {
+            let octets = self.file.read_at(&mut buffer, *at)?;
+            let Some(read @ [_, ..]) = buffer.get(..octets) else { break };
+            reading.feed(read, |_line| {});
+            *at = at.saturating_add(u64::try_from(octets).unwrap_or(u64::MAX));
+        }
+        Ok(reading.at())
+    }
+
     fn last(&mut self) -> io::Result<Option<Link>> {
         Ok(self.tail()?.last)
     }
@@ -98,6 +123,7 @@ fn link(line: &str) -> Option<Link> {
 mod tests {
     use super::super::tests::{entry, genuine};
     use super::*;
+    use crate::ledger::device_log::contradicted;
 
     #[test]
     fn the_chain_goes_on_after_a_restart() {
@@ -125,6 +151,29 @@ mod tests {
         assert_eq!(other.last().unwrap(), Some(entries[0].link()));
         other.append(&[Record::Entry(entries[1].clone())]).unwrap();
         assert_eq!(one.last().unwrap(), Some(entries[1].link()));
+    }
+
+    #[test]
+    fn the_head_is_that_of_all_whole_lines_and_grows_with_them() {
+        let dir = tempfile::tempdir().unwrap();
+        let entries = genuine();
+        let mut log = LogFile::open(dir.path()).unwrap();
+        let empty = log.head().unwrap();
+        assert_eq!(empty.count, 0);
+        log.append(&[Record::Entry(entries[0].clone())]).unwrap();
+        let one = log.head().unwrap();
+        assert_eq!(one.count, 1);
+        LogFile::open(dir.path()).unwrap().append(&[Record::Entry(entries[1].clone())]).unwrap();
+        let two = log.head().unwrap();
+        assert_eq!((two.count, two == LogFile::open(dir.path()).unwrap().head().unwrap()), (2, true));
+        // What was said is borne out by the file for ever, and no longer when a line is changed.
+        let path = dir.path().join(NAME);
+        assert_eq!(contradicted(&path, &[one, two]).unwrap(), None);
+        let text = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(&path, text.replacen("tick=", "tick=1", 1)).unwrap();
+        assert_eq!(contradicted(&path, &[two]).unwrap(), Some(0));
+        std::fs::write(&path, "").unwrap();
+        assert_eq!(log.head().unwrap(), empty, "a file that was emptied is read anew");
     }
 
     #[test]
