@@ -263,6 +263,20 @@ fn architecture_names_every_source_file() {
 }
 
 #[test]
+fn documents_name_only_tests_that_are_there() {
+    let of_people = |file: &String| file.starts_with("docs/") || !file.contains('/');
+    let mut broken = Vec::new();
+    for file in files().into_iter().filter(|file| file.ends_with(".md") && of_people(file)) {
+        let text = text(&file);
+        let words = text.split(|letter: char| !letter.is_ascii_alphanumeric() && !"_./-".contains(letter));
+        let words = words.map(|word| word.trim_end_matches(['.', '/', '-']));
+        let gone = words.filter(|word| word.starts_with("tests/") && !root().join(word).exists());
+        broken.extend(gone.map(|word| format!("{file}: {word}")));
+    }
+    expect_none("tests that a document names but are gone", &broken);
+}
+
+#[test]
 fn every_policy_rule_is_documented_and_tested_both_ways() {
     let (table, policy) = (text("docs/PROTOCOL.md"), text("docs/POLICY.md"));
     // Rows of the ceremony's table have no code.
