@@ -229,9 +229,9 @@ fn mask(word: &str) -> String {
         "DATE".to_owned()
     } else if let Some((kind, hex)) = core.split_once(':').filter(|(_, hex)| is_hex(hex)) {
         format!("{kind}:{}", if hex.is_empty() { "" } else { "HEX" })
-    } else if is_hex(core) && core.len() >= 8 {
-        "HEX".to_owned()
-    } else if core.split_once("..").is_some_and(|(from, to)| from.len() == 4 && to.len() == 2) {
+    } else if (is_hex(core) && core.len() >= 8)
+        || core.split_once("..").is_some_and(|(from, to)| from.len() == 4 && to.len() == 2)
+    {
         "HEX".to_owned()
     } else if core.len() == 5 && digits(core) {
         "PERIOD".to_owned()

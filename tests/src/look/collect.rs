@@ -124,7 +124,8 @@ impl Collector {
         let mut publisher = Publisher::new(run.path(), &programs, &publisher_tor)?;
         let service = |address: &String| Service {
             address: address.clone(),
-            signer: signer.socket(),
+            signer: Some(signer.socket()),
+            bundles: false,
             backends: backends.members().to_vec(),
             probe_interval: None,
             mode: Some("ordinary"),
