@@ -184,6 +184,15 @@ impl Backend {
         self.points_changed
     }
 
+    /// The descriptor that is known came again; false, and nothing is done, if it is another one.
+    pub fn again(&mut self, now: UnixTime, period: TimePeriod, revision: u64) -> bool {
+        let is_it = self.seen.as_ref().is_some_and(|seen| (seen.period, seen.revision) == (period, revision));
+        if is_it {
+            (self.last_good, self.misses, self.unconfirmed) = (Some(now), 0, false);
+        }
+        is_it
+    }
+
     /// Every HSDir that was asked says that there is no descriptor.
     pub fn missing(&mut self) {
         self.misses = self.misses.saturating_add(1);

@@ -12,6 +12,7 @@ use onionkeep_common::OnionAddress;
 use onionkeep_common::config::{Problems, Section, read};
 use onionkeep_common::ladder::Clockwork;
 use secret::{read_secret, secret_file};
+use std::collections::BTreeSet;
 use std::io;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
@@ -20,6 +21,10 @@ use values::absolute;
 
 /// Backends of one service.
 pub(crate) const BACKENDS_MAX: usize = 3000;
+/// Services of one publisher.
+const SERVICES_MAX: usize = 1000;
+/// Backends of all services together: more than so many were never measured.
+const ALL_BACKENDS_MAX: usize = 10_000;
 /// Weights of a backend.
 pub(crate) const WEIGHTS: RangeInclusive<u64> = 1..=1000;
 /// What a backend's name may be.
@@ -278,17 +283,30 @@ fn services(top: &Section<'_, '_>, socks: bool) -> Option<Vec<ServiceConfig>> {
     if sections.is_empty() {
         top.report("service", "no [[service]]: at least one frontend is wanted");
     }
+    if sections.len() > SERVICES_MAX {
+        let count = sections.len();
+        let wanted = format!("wanted are 1 to {SERVICES_MAX}; share them out among several publishers");
+        top.report("service", format!("{count} [[service]]: {wanted}"));
+        return None;
+    }
     let address = |section: &Section<'_, '_>| section.text("address")?.parse::<OnionAddress>().ok();
     let frontends: Vec<_> = sections.iter().filter_map(address).collect();
-    let mut read = Vec::new();
-    for (at, section) in sections.iter().enumerate() {
-        let mut before = sections.iter().take(at).filter_map(address);
-        if address(section).is_some_and(|own| before.any(|other| other == own)) {
+    let (mut read, mut before) = (Vec::new(), BTreeSet::new());
+    for section in &sections {
+        if address(section).is_some_and(|own| !before.insert(*own.identity().as_bytes())) {
             section.report("address", "address: this frontend has a [[service]] already");
         }
         read.push(service(section, socks, &frontends));
     }
-    read.into_iter().collect()
+    let read: Vec<_> = read.into_iter().collect::<Option<_>>()?;
+    let backends: usize = read.iter().map(|service: &ServiceConfig| service.backends.len()).sum();
+    if backends > ALL_BACKENDS_MAX {
+        let wanted =
+            format!("at most {ALL_BACKENDS_MAX} are wanted; share them out among several publishers");
+        top.report("service", format!("{backends} [[service.backend]] in all: {wanted}"));
+        return None;
+    }
+    Some(read)
 }
 
 /// Reads one `[[service]]`.

@@ -12,6 +12,7 @@ mod error;
 mod inner;
 mod keys;
 mod layers;
+mod mark;
 mod middle;
 mod outer;
 mod point;
@@ -25,6 +26,7 @@ pub use error::{DescriptorError, Fault, Layer};
 pub use inner::FlowControl;
 pub use keys::{PERIOD_KEYS_LEN, PeriodKeys};
 pub use layers::Layers;
+pub use mark::{Known, Mark};
 pub use point::{IntroPoint, LinkError, PointError};
 pub use show::show;
 

@@ -242,7 +242,7 @@ impl Reactor {
     /// Waits for the next thing.
     async fn wait(&mut self, doors: &mut Doors) -> Woken {
         let now = clock::now();
-        let frontends = self.frontends.values().map(|frontend| frontend.machine.wake(now));
+        let frontends = self.frontends.values().map(|frontend| frontend.wake);
         let wake = frontends.chain(self.network.wake()).min().unwrap_or(now);
         let sleep = Duration::from_secs(wake.since(now).max(1)).min(self.notify.sleep(LOOK));
         let news = self.link.as_mut().map(|link| &mut link.news);
@@ -315,12 +315,10 @@ impl Reactor {
                 self.tasks.spawn(task::active(link.tor.clone()));
             }
         }
-        self.feed_all(&Event::Tick);
-        for service in self.frontends.keys().copied().collect::<Vec<_>>() {
-            self.with(service, |frontend, hands| {
-                frontend.turn(hands);
-                frontend.watch(hands);
-            });
+        // At most once a second for each: every event of one frontend would cost as much as there are backends otherwise.
+        let due = self.frontends.iter().filter(|(_at, frontend)| frontend.ticked != now);
+        for service in due.map(|(at, _frontend)| *at).collect::<Vec<_>>() {
+            self.with(service, Frontend::tick);
         }
         self.look_at_alarms();
     }

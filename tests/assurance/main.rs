@@ -106,8 +106,12 @@ fn a_full_disk_is_refused_and_survived() {
         return;
     }
     let mut subject = Subject::new(2).unwrap();
-    let disk =
-        SmallDisk::mount(&subject.signer.dir().join("state"), &subject.run.path().join("spare")).unwrap();
+    let disk = SmallDisk::mount(
+        &subject.signer.dir().join("state"),
+        &subject.run.path().join("spare"),
+        User::Signer,
+    )
+    .unwrap();
     subject.start().unwrap();
     let slots = subject.slots();
     disk::check(&mut subject, &mut Full::new(disk), 0..slots).unwrap();

@@ -13,6 +13,7 @@
 )]
 
 pub mod assurance;
+pub mod chaos;
 pub mod clock;
 pub mod daemon;
 pub mod descriptor;

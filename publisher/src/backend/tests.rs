@@ -153,3 +153,20 @@ fn a_successful_probe_outweighs_an_old_or_missing_descriptor() {
     backend.probed(RUN.plus(50_103), false);
     assert_eq!(backend.health(), Health::Down);
 }
+
+#[test]
+fn the_known_descriptor_again_is_good_news_and_another_one_is_left_to_be_read() {
+    let mut backend = backend();
+    let now = RUN.plus(40_000);
+    assert!(!backend.again(now, period(1), counter(39_000)), "nothing is known");
+    backend.observe(now, period(1), RUN, decoded(counter(39_000), 1));
+    backend.missing();
+    backend.missing();
+    assert_eq!(backend.health(), Health::Missing);
+    for (other, revision) in [(2, counter(39_000)), (1, counter(39_001)), (1, counter(38_999))] {
+        assert!(!backend.again(now, period(other), revision));
+    }
+    assert_eq!(backend.health(), Health::Missing);
+    assert!(backend.again(now.plus(60), period(1), counter(39_000)));
+    assert_eq!((backend.health(), backend.last_good()), (Health::Up, Some(now.plus(60))));
+}

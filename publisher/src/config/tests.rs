@@ -129,6 +129,43 @@ fn weights_are_whole_numbers_from_one_to_a_thousand() {
 }
 
 #[test]
+fn more_services_and_backends_than_one_publisher_serves_are_refused_with_a_way_out() {
+    use curve25519_dalek::{Scalar, constants::ED25519_BASEPOINT_POINT};
+    use std::fmt::Write as _;
+    // Different keys, cheaply: each is the one before plus the base point.
+    let keys = std::iter::successors(Some(ED25519_BASEPOINT_POINT * Scalar::from(9_u8)), |key| {
+        Some(key + ED25519_BASEPOINT_POINT)
+    });
+    let keys = keys.map(|key| onionkeep_common::IdentityKey::from_bytes(key.compress().to_bytes()).unwrap());
+    let mut addresses = keys.map(|key| OnionAddress::new(key).to_string());
+    let head = SAMPLE.split_once("[[service]]").unwrap().0;
+    let mut text = |services: usize, backends: usize| {
+        let mut text = head.to_owned();
+        for _service in 0..services {
+            let address = addresses.next().unwrap();
+            write!(text, "[[service]]\naddress = \"{address}\"\nsigner = \"/run/s\"\n").unwrap();
+            for number in 0..backends {
+                let address = addresses.next().unwrap();
+                write!(text, "[[service.backend]]\nname = \"b{number}\"\naddress = \"{address}\"\n").unwrap();
+            }
+        }
+        text
+    };
+    for (services, backends, wanted) in [
+        (
+            SERVICES_MAX + 1,
+            1,
+            "1001 [[service]]: wanted are 1 to 1000; share them out among several publishers",
+        ),
+        (21, 500, "10500 [[service.backend]] in all: at most 10000 are wanted; share them out"),
+    ] {
+        let found = Config::parse(&text(services, backends)).unwrap_err();
+        assert!(found.0.iter().any(|problem| problem.to_string().contains(wanted)), "{:?}", found.0.first());
+    }
+    assert_eq!(Config::parse(&text(SERVICES_MAX, 1)).unwrap().services.len(), SERVICES_MAX);
+}
+
+#[test]
 fn relative_paths_and_inline_passwords_are_refused() {
     assert!(problems("\"/var/lib", "\"var/lib")[0].contains("state_dir: wanted is an absolute path"));
     assert!(problems("[tor]", "[tor]\npassword = \"secret\"")[0].contains("file:/absolute/path"));

@@ -57,6 +57,15 @@ impl Frontend {
                 events.extend(self.act(action, hands));
             }
         }
+        self.wake = self.wake.min(hands.now.plus(1));
+    }
+
+    /// Time has passed.
+    pub(super) fn tick(&mut self, hands: &mut Hands<'_>) {
+        self.feed(Event::Tick, hands);
+        self.turn(hands);
+        self.watch(hands);
+        (self.ticked, self.wake) = (hands.now, self.machine.wake(hands.now));
     }
 
     /// Does one thing; what can be told at once comes back as an event.

@@ -45,19 +45,31 @@ impl Frontend {
         answer: Result<Vec<u8>, FetchFailure>,
         hands: &mut Hands<'_>,
     ) {
-        let Some(Member { config, backend, ask, .. }) = self.members.get_mut(&at) else { return };
+        let Some(Member { config, backend, ask, known, .. }) = self.members.get_mut(&at) else { return };
         let not_found = answer == Err(FetchFailure::NotFound);
         let late = ask.number != number;
         if !late {
             ask.open = ask.open.saturating_sub(1);
             ask.not_found = ask.not_found.saturating_add(usize::from(not_found));
         }
+        let revision =
+            answer.as_ref().ok().and_then(|text| known.revision(text, role.period.number, hands.now));
+        let before = backend.health();
+        if revision.is_some_and(|revision| backend.again(hands.now, role.period, revision)) {
+            self.observed(at, Observation::Same, before, hands);
+            if !late {
+                self.ask_ended(at, hands);
+            }
+            return;
+        }
         // Read anew each time: the file may have been put right in the meantime.
         let key = config.read_client_key();
         let decoded = answer.map_err(|failure| failure.to_string()).and_then(|text| {
             let key = key.map_err(|error| error.to_string())?;
             let decoded = descriptor::decode(&text, &backend.address, role.period, key.as_ref(), hands.now);
-            decoded.map_err(|error| error.to_string())
+            let decoded = decoded.map_err(|error| error.to_string())?;
+            known.remember(&text, role.period.number, decoded.revision, hands.now);
+            Ok(decoded)
         });
         match decoded {
             Ok(decoded) => self.observe(at, &role, decoded, hands),
@@ -75,13 +87,25 @@ impl Frontend {
 
     /// A backend's descriptor came and is good.
     fn observe(&mut self, at: usize, role: &Role, decoded: Decoded, hands: &mut Hands<'_>) {
-        let Some(Member { backend, ask, .. }) = self.members.get_mut(&at) else { return };
+        let Some(Member { backend, .. }) = self.members.get_mut(&at) else { return };
         let before = backend.health();
         let line = log::info("backend-descriptor").with("backend", &backend.name);
         let line = line.with("period", role.period.number).with("revision", decoded.revision);
         let line =
             line.with("points", decoded.intro_points.len()).with("skipped", decoded.skipped_points.len());
         let observation = backend.observe(hands.now, role.period, role.run_start, decoded);
+        let health = backend.health();
+        match observation {
+            Observation::New => self.line(line.with("state", health.name())).write(),
+            Observation::Same => {}
+            Observation::Replayed => self.line(line.with("refused", "older-than-known")).write(),
+        }
+        self.observed(at, observation, before, hands);
+    }
+
+    /// A backend whose health was `before` has a good descriptor.
+    fn observed(&mut self, at: usize, observation: Observation, before: Health, hands: &mut Hands<'_>) {
+        let Some(Member { backend, ask, .. }) = self.members.get_mut(&at) else { return };
         let (health, verdict) = (backend.health(), backend.verdict());
         self.meters.fetched(match observation {
             Observation::New | Observation::Same => Fetched::Good,
@@ -89,11 +113,6 @@ impl Frontend {
         });
         let first = !ask.good && observation != Observation::Replayed;
         ask.good |= first;
-        match observation {
-            Observation::New => self.line(line.with("state", health.name())).write(),
-            Observation::Same => {}
-            Observation::Replayed => self.line(line.with("refused", "older-than-known")).write(),
-        }
         // First the choice: the last backend's answer may start the first upload.
         if observation == Observation::New || health != before {
             self.choose(hands);

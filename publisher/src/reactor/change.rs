@@ -35,6 +35,8 @@ impl Frontend {
         }
         self.config.backends = wanted.to_vec();
         self.choose(hands);
+        // New clocks are looked at at once, not with the next second.
+        self.ticked = UnixTime(0);
         self.next_member > before
     }
 

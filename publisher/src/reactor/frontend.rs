@@ -114,6 +114,10 @@ pub(super) struct Frontend {
     pub(super) fetch_role: Option<Role>,
     /// The clocks.
     pub(super) machine: Machine,
+    /// When they were last looked at.
+    pub(super) ticked: UnixTime,
+    /// When they are to be looked at again: at the latest a second after any event.
+    pub(super) wake: UnixTime,
     /// The descriptors at work.
     pub(super) periods: Vec<Period>,
     /// Which HSDirs of each descriptor get which set of points.
@@ -159,6 +163,8 @@ impl Frontend {
             next_member: count,
             fetch_role: None,
             machine: Machine::new(now, count, config.probing.map(|probing| probing.interval)),
+            ticked: UnixTime(0),
+            wake: now,
             periods: Vec::new(),
             places: Vec::new(),
             all_dead: false,

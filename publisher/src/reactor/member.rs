@@ -3,6 +3,7 @@
 use crate::backend::Backend;
 use crate::config::BackendConfig;
 use crate::consensus::Fingerprint;
+use crate::descriptor::Known;
 use onionkeep_common::OnionAddress;
 use sha3::{Digest, Sha3_256};
 
@@ -49,6 +50,8 @@ pub(super) struct Member {
     pub(super) targets: Targets,
     /// How the fetch of it goes.
     pub(super) ask: Ask,
+    /// Its descriptors that were good lately.
+    pub(super) known: Known,
     /// Its place on the circle of the merge.
     pub(super) place: u64,
 }
@@ -64,6 +67,7 @@ impl Member {
             problem: None,
             targets: Targets::default(),
             ask: Ask::default(),
+            known: Known::default(),
             place: place(secret, &config.address),
         }
     }

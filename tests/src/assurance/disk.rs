@@ -22,14 +22,14 @@ const RECOVERY: Duration = Duration::from_secs(20);
 pub struct SmallDisk(PathBuf);
 
 impl SmallDisk {
-    /// Mounts 256 KiB at `path`, with what was there before.
-    pub fn mount(path: &Path, spare: &Path) -> Result<Self> {
+    /// Mounts 256 KiB at `path` for `user`, with what was there before.
+    pub fn mount(path: &Path, spare: &Path, user: User) -> Result<Self> {
         files::copy_tree(path, spare)?;
         let mut mount = Command::new("mount");
         mount.args(["-t", "tmpfs", "-o", "size=256k,mode=0700", "tmpfs"]).arg(path);
         process::run(&mut mount, "mounting a small disk")?;
         let disk = Self(path.to_owned());
-        files::give(path, User::Signer, 0o700)?;
+        files::give(path, user, 0o700)?;
         files::copy_tree(spare, path)?;
         Ok(disk)
     }

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::{Programs, Ran, program};
 use crate::files;
-use crate::process::{Process, User};
+use crate::process::{self, Process, User};
 use crate::tornet::{Network, Node, free_port};
 use crate::wait::{self, Seen};
 
@@ -180,6 +180,13 @@ impl Publisher {
     /// Starts `run`.
     pub fn start(&mut self) -> Result<()> {
         self.process = Some(Process::start("the publisher", self.command(&["run"]), &self.dir.join("log"))?);
+        Ok(())
+    }
+
+    /// Starts `run` with `outer` around it; see [`process::wrapped`].
+    pub fn start_under(&mut self, outer: Command) -> Result<()> {
+        let command = process::wrapped(outer, &self.command(&["run"]));
+        self.process = Some(Process::start("the publisher", command, &self.dir.join("log"))?);
         Ok(())
     }
 

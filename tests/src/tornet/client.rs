@@ -142,18 +142,27 @@ impl Client {
         addresses: &[String],
         limit: Duration,
     ) -> Result<BTreeMap<String, BTreeMap<String, String>>> {
+        self.fetch_from(network.fingerprints(), addresses, limit)
+    }
+
+    /// The same at these HSDirs.
+    pub fn fetch_from(
+        &mut self,
+        hsdirs: &[String],
+        addresses: &[String],
+        limit: Duration,
+    ) -> Result<BTreeMap<String, BTreeMap<String, String>>> {
         let mut found: BTreeMap<String, BTreeMap<String, String>> =
             addresses.iter().map(|address| (address.clone(), BTreeMap::new())).collect();
         self.control.ask("SETEVENTS HS_DESC HS_DESC_CONTENT")?;
         self.control.drain_events(Duration::from_millis(1));
-        let servers: Vec<String> =
-            network.fingerprints().iter().map(|print| format!("SERVER={print}")).collect();
+        let servers: Vec<String> = hsdirs.iter().map(|print| format!("SERVER={print}")).collect();
         for address in addresses {
             let name = address.trim_end_matches(".onion");
             self.control.ask(&format!("HSFETCH {name} {}", servers.join(" ")))?;
         }
         let deadline = Instant::now() + limit;
-        for _ in 0..network.fingerprints().len() * addresses.len() {
+        for _ in 0..hsdirs.len() * addresses.len() {
             let left = deadline.saturating_duration_since(Instant::now());
             let is_content = |line: &super::Line| line.text.starts_with("HS_DESC_CONTENT ");
             let Ok(event) = self.control.event("a descriptor", left, is_content) else { break };
