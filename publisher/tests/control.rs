@@ -7,9 +7,9 @@
 )]
 
 use serde_json::Value;
-use std::io::{Read, Write};
-use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
@@ -185,6 +185,49 @@ fn backends_are_changed_and_a_restart_keeps_it_and_a_reload_ends_it() {
     rig.stop();
     rig.start();
     assert_eq!(rig.backends(), [is("b0", 1, false, None)], "after a restart");
+}
+
+/// A tor that lets everybody in, is never ready, and says `news` to whoever subscribes to events.
+fn tor(path: &Path, news: &'static str) {
+    let listener = UnixListener::bind(path).unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let lines = BufReader::new(stream.try_clone().unwrap()).lines();
+            for line in lines.map_while(Result::ok) {
+                let answer = match line.split(' ').next().unwrap() {
+                    "PROTOCOLINFO" => {
+                        "250-PROTOCOLINFO 1\r\n250-AUTH METHODS=NULL\r\n250-VERSION Tor=\"0.4.9.11\"\r\n250 OK\r\n".to_owned()
+                    }
+                    "SETEVENTS" => format!("250 OK\r\n{news}"),
+                    "GETINFO" => "552 Unrecognized key\r\n".to_owned(),
+                    _other => "250 OK\r\n".to_owned(),
+                };
+                if stream.write_all(answer.as_bytes()).is_err() {
+                    break;
+                }
+            }
+        }
+    });
+}
+
+#[test]
+fn tors_word_about_the_clock_is_an_alarm() {
+    let mut rig = Rig::new(&service(FRONTENDS[0], 1));
+    rig.stop();
+    tor(&rig.path("tor"), "650 STATUS_GENERAL WARN CLOCK_SKEW SKEW=-7200 SOURCE=OR:192.0.2.1:443\r\n");
+    let socket = rig.path("metrics.sock").display().to_string();
+    rig.write(&format!("{}[metrics]\nlisten = \"unix:{socket}\"\n", service(FRONTENDS[0], 1)));
+    rig.start();
+    let wanted = "onionkeep_alarms{alarm=\"clock-skew\",service=\"\"} 1.0";
+    rig.until("the alarm", |rig| rig.metrics().contains(wanted));
+    assert!(rig.metrics().contains("\nonionkeep_clock_skew_seconds -7200.0\n"));
+    let status = rig.status();
+    assert_eq!(status["tor"]["clock_skew"], -7200);
+    let said = "our clock is 7200 s behind the network's: set the clock of this machine";
+    let about = |alarm: &&Value| alarm["name"] == "clock-skew" && alarm["text"] == said;
+    assert!(status["alarms"].as_array().unwrap().iter().any(|alarm| about(&alarm)), "{status:#}");
+    assert!(rig.log().contains(" warn alarm name=clock-skew state=raised what="), "{}", rig.log());
 }
 
 #[test]

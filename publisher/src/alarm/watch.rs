@@ -98,16 +98,19 @@ impl Watch {
 mod tests {
     use super::*;
 
-    fn down(name: &str) -> (Option<OnionAddress>, Finding) {
+    /// Something that is found.
+    type Found = (Option<OnionAddress>, Finding);
+
+    fn down(name: &str) -> Found {
         (None, Finding::of(Name::BackendDown, name, format!("{name} is down")))
     }
 
-    fn away() -> (Option<OnionAddress>, Finding) {
+    fn away() -> Found {
         (None, Finding::new(Name::TorAway, "tor is connecting"))
     }
 
     /// What these looks say: the second, and what is wrong then.
-    fn said(looks: &[(u64, &[(Option<OnionAddress>, Finding)])]) -> Vec<(u64, bool, Option<String>)> {
+    fn said(looks: &[(u64, &[Found])]) -> Vec<(u64, bool, Option<String>)> {
         let mut watch = Watch::default();
         let mut said = Vec::new();
         for (second, found) in looks {

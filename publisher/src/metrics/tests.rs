@@ -112,13 +112,13 @@ fn table() -> String {
 fn the_document_lists_every_metric_as_it_is() {
     let path = "docs/operate/metrics.md";
     let (old, table) = (file(path), table());
-    let start = old.find("| metric | kind |").unwrap();
-    let end = old[start..].find("\n\n").map_or(old.len(), |length| start + length + 1);
+    let (before, rest) = old.split_at(old.find("| metric | kind |").unwrap());
+    let (listed, after) = rest.split_at(rest.find("\n\n").map_or(rest.len(), |length| length + 1));
     if std::env::var_os("UPDATE").is_some() {
-        let new = format!("{}{table}{}", &old[..start], &old[end..]);
+        let new = format!("{before}{table}{after}");
         std::fs::write(Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path), new).unwrap();
     } else {
-        assert_eq!(&old[start..end], table, "UPDATE=1 rewrites the table in {path}");
+        assert_eq!(listed, table, "UPDATE=1 rewrites the table in {path}");
     }
 }
 
@@ -201,9 +201,9 @@ fn the_rules_ask_for_metrics_and_alarms_that_exist() {
     use saphyr_parser::{Event, Parser};
     let rules = file("publisher/dist/prometheus-rules.yml");
     let words: Vec<String> = Parser::new_from_str(&rules)
-        .filter_map(|event| match event.unwrap().0 {
-            Event::Scalar(text, ..) => Some(text.into_owned()),
-            _other => None,
+        .filter_map(|event| {
+            let event = event.unwrap().0;
+            if let Event::Scalar(text, ..) = event { Some(text.into_owned()) } else { None }
         })
         .collect();
     let listed: BTreeSet<_> = Metric::all().iter().map(Metric::sample_name).collect();

@@ -41,15 +41,18 @@ impl Reactor {
     /// What is wrong with the publisher as a whole.
     fn own_findings(&self, now: UnixTime) -> Vec<Finding> {
         let mut found = Vec::new();
-        if self.tor.state != "ready" {
-            let text = format!("tor is {}: nothing is fetched or uploaded", self.tor.state);
-            found.push(Finding::new(Name::TorAway, text));
+        let (state, problem) = (&self.tor.state, self.tor.problem.as_ref());
+        if state != "ready" {
+            let why = problem.map_or_else(String::new, |problem| format!(" ({problem})"));
+            found.push(Finding::new(
+                Name::TorAway,
+                format!("tor is {state}: nothing is fetched or uploaded{why}"),
+            ));
         } else if self.tor.offline {
             found.push(Finding::new(Name::TorOffline, "tor says that it has no network or no circuits"));
         }
-        if let Some(problem) = &self.tor.problem {
-            let name = if self.tor.state == "ready" { Name::NoConsensus } else { Name::TorAway };
-            found.push(Finding::of(name, "problem", format!("tor: {problem}")));
+        if let Some(problem) = problem.filter(|_problem| state == "ready") {
+            found.push(Finding::of(Name::NoConsensus, "problem", format!("tor: {problem}")));
         }
         let old = |frontend: &Frontend| frontend.machine.plan().is_some() && !frontend.machine.is_live(now);
         if self.frontends.values().any(old) {

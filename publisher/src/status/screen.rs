@@ -231,19 +231,18 @@ fn descriptor_rows(desc: &DescriptorStatus, now: u64) -> Vec<Row> {
     rows
 }
 
-/// The last line: keys, what part is seen, and how fresh it is.
+/// The last line: how fresh it is, what part is seen, keys.
 pub(super) fn foot(seen: std::ops::Range<usize>, all: usize, state: &Result<u64, String>) -> Row {
-    let keys = Row::of(Style::Dim, "q quit");
-    let keys = if seen.len() < all {
-        let (from, to) = (seen.start.saturating_add(1), seen.end);
-        keys.and(Style::Dim, format!(", arrows and page keys: line {from} to {to} of {all}"))
-    } else {
-        keys
+    let row = match state {
+        Ok(now) => Row::of(Style::Dim, format!("{}", Iso(UnixTime(*now)))),
+        Err(problem) => Row::of(Style::Bad, format!("no answer: {problem}")),
     };
-    match state {
-        Ok(now) => keys.and(Style::Dim, format!("  as of {}", Iso(UnixTime(*now)))),
-        Err(problem) => keys.and(Style::Bad, format!("  no answer: {problem}")),
+    let row = row.and(Style::Dim, "  q quit");
+    if seen.len() >= all {
+        return row;
     }
+    let (from, to) = (seen.start.saturating_add(1), seen.end);
+    row.and(Style::Dim, format!("  line {from} to {to} of {all}: arrow and page keys"))
 }
 
 #[cfg(test)]
@@ -307,8 +306,8 @@ mod tests {
 
     #[test]
     fn the_foot_says_what_is_seen_and_that_nobody_answers() {
-        assert_eq!(foot(0..5, 5, &Ok(0)).text(200), "q quit  as of 1970-01-01T00:00:00Z");
+        assert_eq!(foot(0..5, 5, &Ok(0)).text(200), "1970-01-01T00:00:00Z  q quit");
         let foot = foot(10..20, 57, &Err("gone".to_owned())).text(200);
-        assert_eq!(foot, "q quit, arrows and page keys: line 11 to 20 of 57  no answer: gone");
+        assert_eq!(foot, "no answer: gone  q quit  line 11 to 20 of 57: arrow and page keys");
     }
 }

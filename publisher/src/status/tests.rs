@@ -32,55 +32,7 @@ fn document_without_legacy() -> Document {
             offline: false,
             clock_skew: Some(-180),
         },
-        services: vec![ServiceStatus {
-            address: crate::config::tests::A.to_owned(),
-            mode: "ordinary".to_owned(),
-            bundles: None,
-            signer: SignerStatus {
-                state: "away".to_owned(),
-                last_certificate: None,
-                problem: Some("gone".to_owned()),
-            },
-            backends: vec![BackendStatus {
-                name: "b1".to_owned(),
-                address: crate::config::tests::B.to_owned(),
-                state: "up".to_owned(),
-                problem: None,
-                uploaded: Some(1_799_999_000),
-                fetched: Some(1_799_999_990),
-                revision: Some(5),
-                points: 3,
-                points_changed: Some(1_799_998_000),
-                listed: 2,
-                weight: 1,
-                draining: false,
-                changed: Some("weight 2 in the file".to_owned()),
-                share: 666_666,
-            }],
-            removed: vec!["b9".to_owned()],
-            descriptors: vec![DescriptorStatus {
-                role: "first".to_owned(),
-                period: 20_833,
-                period_minutes: 1440,
-                fetched_now: true,
-                blinded: String::new(),
-                revision: Some(77),
-                certificate_expires: Some(1_800_180_000),
-                points: 2,
-                octets: 14_200,
-                blocks: 1,
-                uploaded: Some(1_799_999_900),
-                next_upload: Some(1_800_003_600),
-                hsdirs: vec![HsDirStatus {
-                    fingerprint: "A".repeat(40),
-                    result: "stored".to_owned(),
-                    at: Some(1_799_999_903),
-                    stored_revision: Some(77),
-                    stored_at: Some(1_799_999_903),
-                }],
-            }],
-            legacy: Legacy::default(),
-        }],
+        services: vec![service()],
         warnings: vec!["look at this".to_owned()],
         alarms: vec![AlarmStatus {
             name: "clock-skew".to_owned(),
@@ -90,6 +42,59 @@ fn document_without_legacy() -> Document {
             since: 1_799_999_700,
             text: "our clock is 180 s behind".to_owned(),
         }],
+    }
+}
+
+/// Its only service.
+fn service() -> ServiceStatus {
+    ServiceStatus {
+        address: crate::config::tests::A.to_owned(),
+        mode: "ordinary".to_owned(),
+        bundles: None,
+        signer: SignerStatus {
+            state: "away".to_owned(),
+            last_certificate: None,
+            problem: Some("gone".to_owned()),
+        },
+        backends: vec![BackendStatus {
+            name: "b1".to_owned(),
+            address: crate::config::tests::B.to_owned(),
+            state: "up".to_owned(),
+            problem: None,
+            uploaded: Some(1_799_999_000),
+            fetched: Some(1_799_999_990),
+            revision: Some(5),
+            points: 3,
+            points_changed: Some(1_799_998_000),
+            listed: 2,
+            weight: 1,
+            draining: false,
+            changed: Some("weight 2 in the file".to_owned()),
+            share: 666_666,
+        }],
+        removed: vec!["b9".to_owned()],
+        descriptors: vec![DescriptorStatus {
+            role: "first".to_owned(),
+            period: 20_833,
+            period_minutes: 1440,
+            fetched_now: true,
+            blinded: String::new(),
+            revision: Some(77),
+            certificate_expires: Some(1_800_180_000),
+            points: 2,
+            octets: 14_200,
+            blocks: 1,
+            uploaded: Some(1_799_999_900),
+            next_upload: Some(1_800_003_600),
+            hsdirs: vec![HsDirStatus {
+                fingerprint: "A".repeat(40),
+                result: "stored".to_owned(),
+                at: Some(1_799_999_903),
+                stored_revision: Some(77),
+                stored_at: Some(1_799_999_903),
+            }],
+        }],
+        legacy: Legacy::default(),
     }
 }
 
@@ -125,9 +130,9 @@ fn script(text: &str) -> Vec<String> {
     let mut lines = Vec::new();
     for service in document["services"].as_array().unwrap() {
         let address = service["onionAddress"].as_str().unwrap();
-        let attempt = |name: &str| match service.get(name).unwrap() {
-            serde_json::Value::Null => "never".to_owned(),
-            value => stamp(value),
+        let attempt = |name: &str| {
+            let value = service.get(name).unwrap();
+            if value.is_null() { "never".to_owned() } else { stamp(value) }
         };
         let (first, second) =
             (attempt("publishAttemptFirstDescriptor"), attempt("publishAttemptSecondDescriptor"));

@@ -222,10 +222,23 @@ impl View {
         lines
     }
 
-    /// Something was typed; true if that ends it.
-    fn keys(&mut self, keys: &[u8], height: usize) -> bool {
+    /// Something was typed, perhaps several keys; true if that ends it.
+    fn keys(&mut self, typed: &[u8], height: usize) -> bool {
+        let mut rest = typed;
+        while let Some((key, more)) = rest.split_at_checked(key_len(rest)).filter(|(key, _)| !key.is_empty())
+        {
+            if self.key(key, height) {
+                return true;
+            }
+            rest = more;
+        }
+        false
+    }
+
+    /// One key was typed; true if that ends it.
+    fn key(&mut self, key: &[u8], height: usize) -> bool {
         let page = height.saturating_sub(2).max(1);
-        match keys {
+        match key {
             b"q" | b"Q" => return true,
             b"j" | b"\x1b[B" | b"\x1bOB" | b"\r" | b"\n" => self.top = self.top.saturating_add(1),
             b"k" | b"\x1b[A" | b"\x1bOA" => self.top = self.top.saturating_sub(1),
@@ -236,6 +249,19 @@ impl View {
             _other => {}
         }
         false
+    }
+}
+
+/// How many octets the first key has: a sequence that a key with a name sends, or one.
+fn key_len(typed: &[u8]) -> usize {
+    match typed {
+        [] => 0,
+        [0x1b, b'O', _, ..] => 3,
+        [0x1b, b'[', rest @ ..] => {
+            let end = rest.iter().position(|octet| (0x40..=0x7e).contains(octet));
+            end.map_or(typed.len(), |end| end.saturating_add(3))
+        }
+        [_, ..] => 1,
     }
 }
 
@@ -279,7 +305,9 @@ mod tests {
         assert_eq!(view.top, all - 5);
         view.lines((80, 60));
         assert_eq!(view.top, 0, "a larger terminal shows more");
-        assert!(!view.keys(b"\x1b[99~x", 6) && view.keys(b"q", 6));
+        view.keys(b"g\x1b[B\x1b[Bj\x1bOA", 6);
+        assert_eq!(view.top, 2, "several keys that come at once");
+        assert!(!view.keys(b"\x1b[99~x", 6) && !view.keys(b"\x1b[", 6) && view.keys(b"\x1bq", 6));
     }
 
     #[test]
