@@ -22,10 +22,13 @@ pub(crate) fn tell(stage: &mut Stage) -> Result<()> {
     let last = stage.backends.len() - 1;
     let name = stage.backends[last].name().to_owned();
     ensure!(stage.points_of(last)? > 0, "{name} is not in the descriptor to begin with");
+    let before = alarm_lines(stage, &name);
     let left = lose(stage, last)?;
     stage
         .report
         .reached(&format!("{name} left the descriptor {:.1} s after its tor was killed", left.as_secs_f64()));
+
+    wait_alarm(stage, &name, true)?;
 
     let start = Instant::now();
     stage.backends[last].restart()?;
@@ -38,7 +41,38 @@ pub(crate) fn tell(stage: &mut Stage) -> Result<()> {
     stage.client.forget()?;
     let names = stage.backend_names();
     stage.visit_until_all(&names, names.len(), Duration::from_secs(60)).context("after it came back")?;
+    wait_alarm(stage, &name, false)?;
+    let after = alarm_lines(stage, &name);
+    ensure!(after == (before.0 + 1, before.1 + 1), "alarms raised and cleared: {before:?}, then {after:?}");
+    stage.report.reached("one alarm was raised and cleared, in log, status and metrics");
     Ok(())
+}
+
+/// Waits until the alarm about a backend that does not answer is raised, or not any more: in status and metrics.
+fn wait_alarm(stage: &mut Stage, name: &str, raised: bool) -> Result<()> {
+    let end = stage.address.trim_end_matches(".onion");
+    let end = end.get(end.len().saturating_sub(8)..).context("an address")?;
+    let sample = format!("onionkeep_alarms{{alarm=\"backend-down\",service=\"{end}\"}}");
+    let what = format!("the alarm about {name} to be {}", if raised { "raised" } else { "cleared" });
+    stage.publisher.wait_status(&what, LIMIT, |status| {
+        let alarms = status["alarms"].as_array().context("no alarms in the status")?;
+        let about = |alarm: &&serde_json::Value| alarm["name"] == "backend-down" && alarm["subject"] == name;
+        ensure!(alarms.iter().any(|alarm| about(&alarm)) == raised, "{alarms:?}");
+        Ok(())
+    })?;
+    let count = stage.publisher.metric(&sample)?;
+    ensure!((count > 0.0) == raised, "{sample} is {count}");
+    Ok(())
+}
+
+/// How often the log says that the alarm about a backend was raised and cleared.
+fn alarm_lines(stage: &Stage, name: &str) -> (usize, usize) {
+    let log = stage.publisher.log();
+    let count = |state: &str| {
+        let (start, end) = (format!(" alarm name=backend-down state={state} "), format!(" subject={name} "));
+        log.lines().filter(|line| line.contains(&start) && line.contains(&end)).count()
+    };
+    (count("raised"), count("cleared"))
 }
 
 /// Kills a backend while somebody visits all the time; returns how long it stayed in the descriptor.

@@ -1,6 +1,6 @@
 //! The publisher with its configuration and its tor: the only place where `publisher.toml` is written by the harness.
 
-use std::io::Read;
+use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -104,8 +104,10 @@ impl Publisher {
     pub fn config_text(&self) -> String {
         let dir = self.dir.display();
         let mut text = format!(
-            "state_dir = \"{dir}/state\"\nstatus_socket = \"{}\"\n\n[tor]\ncontrol = \"unix:{}\"\nsocks = \"127.0.0.1:{}\"\n",
+            "state_dir = \"{dir}/state\"\nstatus_socket = \"{}\"\n\n[metrics]\nlisten = \"unix:{}\"\n\n\
+             [tor]\ncontrol = \"unix:{}\"\nsocks = \"127.0.0.1:{}\"\n",
             self.status_socket().display(),
+            self.metrics_socket().display(),
             self.control.display(),
             self.socks
         );
@@ -148,6 +150,12 @@ impl Publisher {
     #[must_use]
     pub fn status_socket(&self) -> PathBuf {
         self.dir.join("run/status.sock")
+    }
+
+    /// Where it gives its metrics out.
+    #[must_use]
+    pub fn metrics_socket(&self) -> PathBuf {
+        self.dir.join("run/metrics.sock")
     }
 
     /// Configuration, state, status socket and log are here.
@@ -218,6 +226,17 @@ impl Publisher {
         let mut text = String::new();
         stream.read_to_string(&mut text)?;
         serde_json::from_str(&text).context("the status is not JSON")
+    }
+
+    /// The value of one sample of its metrics, given with its labels as they are written.
+    pub fn metric(&self, sample: &str) -> Result<f64> {
+        let mut stream = UnixStream::connect(self.metrics_socket()).context("no metrics socket")?;
+        stream.set_read_timeout(Some(LIMIT))?;
+        stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")?;
+        let mut text = String::new();
+        stream.read_to_string(&mut text)?;
+        let value = text.lines().find_map(|line| line.strip_prefix(sample)?.strip_prefix(' '));
+        value.with_context(|| format!("no {sample} in\n{text}"))?.parse().context("no number")
     }
 
     /// Waits until the status is as `wanted` says; it names what is missing otherwise.
