@@ -212,14 +212,14 @@ fn descriptor_rows(desc: &DescriptorStatus, now: u64) -> Vec<Row> {
         Row::of(
             Style::Dim,
             format!(
-                "    period {}, revision {}, {} points, {} octets, uploaded {}, next {}, certificate ends {}",
-                desc.period,
-                desc.revision.map_or_else(|| "none".to_owned(), |revision| revision.to_string()),
-                desc.points,
-                desc.octets,
+                "    uploaded {}, next {}, certificate ends {}, {} points, {} octets, period {}, revision {}",
                 ago(now, desc.uploaded),
                 ahead(now, desc.next_upload),
                 ahead(now, desc.certificate_expires),
+                desc.points,
+                desc.octets,
+                desc.period,
+                desc.revision.map_or_else(|| "none".to_owned(), |revision| revision.to_string()),
             ),
         ),
     ];
