@@ -13,10 +13,11 @@ use std::str::FromStr;
 const URI_MAX: usize = 4096;
 /// What a URI starts with, in letters of either case.
 const SCHEME: &str = "pkcs11:";
-/// Characters of a path value beside letters, digits and escapes. Spec: RFC 7512, 2.3.
-const PATH_MARKS: &[u8] = b"-._~:[]@!$'()*+,=&";
-/// Characters of a query value beside letters, digits and escapes. Spec: RFC 7512, 2.3.
-const QUERY_MARKS: &[u8] = b"-._~:[]@!$'()*+,=/?|";
+/// Characters of a path value beside letters, digits and escapes. Spec: RFC 7512, 2.3, but for `&`: where somebody wrote it instead of
+/// `?`, a PIN would be the end of a label, and labels stand in messages.
+const PATH_MARKS: &[u8] = b"-._~:[]@!$'()*+,=";
+/// Characters of a query value beside letters, digits and escapes. Spec: RFC 7512, 2.3, but for `?`, which is as often meant as `&`.
+const QUERY_MARKS: &[u8] = b"-._~:[]@!$'()*+,=/|";
 
 /// A token as a URI names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
