@@ -4,7 +4,7 @@
 //! relays that come and go and introduction points that age, and a model of C tor through the same; the classifier gets
 //! what the HSDirs of one descriptor see in its two days. The model of C tor is the one that the project's notes read
 //! from its source: 60 to 120 minutes between uploads, and at once when a point or the set of HSDirs changes.
-#![expect(clippy::unwrap_used, reason = "a test may stop at anything unexpected")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may stop at anything unexpected")]
 
 mod model;
 

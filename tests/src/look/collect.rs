@@ -34,7 +34,7 @@ const SETTLED: u64 = 90;
 /// A look is begun no later than this before the next change, in seconds.
 const LOOK: u64 = 80;
 /// How long all first uploads may take.
-const LIMIT: Duration = Duration::from_secs(120);
+const LIMIT: Duration = Duration::from_secs(240);
 /// Addresses that are asked for at the same time.
 const BATCH: usize = 4;
 
@@ -197,7 +197,7 @@ impl Collector {
 
     /// Waits until an HSDir has stored a descriptor of every service.
     fn wait_published(&self) -> Result<()> {
-        wait::until("an upload of every service", 2 * LIMIT, || {
+        wait::until("an upload of every service", LIMIT, || {
             let is_out = |address: &str| {
                 self.watches.iter().any(|(_kind, watch)| !watch.log(address).stored.is_empty())
             };
@@ -239,7 +239,8 @@ impl Collector {
                 if opened.is_empty() {
                     continue;
                 }
-                let uploaded = self.last_upload(&address);
+                let newest = opened.values().map(|opened| opened.revision).max().unwrap_or_default();
+                let uploaded = self.upload_of(&address, newest);
                 held.insert(address.clone(), Held::new(&address, uploaded, opened));
             }
         }
@@ -252,11 +253,13 @@ impl Collector {
         Ok(held)
     }
 
-    /// When an HSDir last acknowledged an upload of a service; now if none is known.
-    fn last_upload(&self, address: &str) -> f64 {
+    /// When HSDirs acknowledged the upload with this revision: of all uploads of a service, the one that its counter fits
+    /// best, because tor does not say which of the two descriptors was stored. Now if none is known.
+    fn upload_of(&self, address: &str, revision: u64) -> f64 {
         let logs = self.watches.iter().map(|(_kind, watch)| watch.log(address));
-        let last = logs.flat_map(|log| log.stored).fold(0.0, f64::max);
-        if last > 0.0 { last } else { clock::since_1970().as_secs_f64() }
+        let off = |at: f64| sample::counter_off(at, revision, seconds(RUN)).abs();
+        let best = logs.flat_map(|log| log.stored).min_by(|a, b| off(*a).total_cmp(&off(*b)));
+        best.unwrap_or_else(|| clock::since_1970().as_secs_f64())
     }
 
     /// The upload logs since the last change.

@@ -1,6 +1,7 @@
 //! What is seen of one service at one time, as numbers: whatever could give a frontend away, without a thought of who made it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use data_encoding::BASE64;
@@ -59,10 +60,7 @@ pub fn descriptor(held: &Held, before: Option<&Held>, run: f64) -> Result<Sample
 /// What an HSDir sees that does not know the address, and several of them together.
 fn outer(held: &Held, opened: &Opened, run: f64) -> Result<Vec<(&'static str, f64)>> {
     let digits = opened.revision.to_string().len();
-    let counter = opened.revision.to_string().parse::<f64>()?;
-    // Where the counter says that its protocol run began; in a run's own time that is 0.
-    let start = held.uploaded - counter / SLOPE;
-    let off = start - (start / run).round() * run;
+    let off = counter_off(held.uploaded, opened.revision, run);
     let hours = (held.uploaded / HOUR).ceil() + 54.0;
     let salts: BTreeSet<_> = held.copies.values().map(|copy| (&copy.middle_salt, &copy.inner_salt)).collect();
     Ok(vec![
@@ -75,6 +73,13 @@ fn outer(held: &Held, opened: &Opened, run: f64) -> Result<Vec<(&'static str, f6
         ("salts", number(held.copies.len() - salts.len())),
         ("twins", number(held.twins)),
     ])
+}
+
+/// By how many seconds a counter misses the curve for an upload at a time; runs begin at multiples of `run`.
+#[must_use]
+pub fn counter_off(at: f64, revision: u64, run: f64) -> f64 {
+    let start = at - Duration::from_secs(revision).as_secs_f64() / SLOPE;
+    start - (start / run).round() * run
 }
 
 /// What somebody sees who knows the address.
