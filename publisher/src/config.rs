@@ -368,7 +368,7 @@ fn backends(service: &Section<'_, '_>, frontends: &[OnionAddress]) -> Option<Vec
         let weight = weight.and_then(|weight| u32::try_from(weight).ok()).unwrap_or(1);
         let drain = section.truth("drain").unwrap_or(false);
         let client_key = secret_file(section, "client_key");
-        let ignore_pow = ignore_pow(section);
+        let ignore_pow = values::ignore_pow(section);
         let backend = |(name, address): (&str, _)| {
             let name = name.to_owned();
             BackendConfig { name, address, weight, drain, client_key, ignore_pow }
@@ -376,18 +376,6 @@ fn backends(service: &Section<'_, '_>, frontends: &[OnionAddress]) -> Option<Vec
         read.push(name.zip(address).map(backend));
     }
     read.into_iter().collect()
-}
-
-/// Reads `pow`.
-fn ignore_pow(section: &Section<'_, '_>) -> bool {
-    match section.text("pow") {
-        None | Some("refuse") => false,
-        Some("ignore") => true,
-        Some(_other) => {
-            section.report("pow", "pow: wanted is \"refuse\" or \"ignore\"");
-            false
-        }
-    }
 }
 
 /// A name stands in logs and tables.

@@ -86,3 +86,15 @@ pub(super) fn metrics(top: &Section<'_, '_>) -> Option<Option<MetricsConfig>> {
     let full_addresses = section.truth("full_addresses").unwrap_or(false);
     Some(Some(MetricsConfig { listen: listen?, full_addresses }))
 }
+
+/// Reads `pow`.
+pub(super) fn ignore_pow(section: &Section<'_, '_>) -> bool {
+    match section.text("pow") {
+        None | Some("refuse") => false,
+        Some("ignore") => true,
+        Some(_other) => {
+            section.report("pow", "pow: wanted is \"refuse\" or \"ignore\"");
+            false
+        }
+    }
+}
