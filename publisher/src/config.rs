@@ -1,7 +1,10 @@
 //! `publisher.toml`: what its words mean. The only place that reads it.
 
+mod probing;
 mod secret;
 mod values;
+
+pub use probing::Probing;
 
 use crate::descriptor::ClientKey;
 use crate::merge::Mode;
@@ -31,6 +34,10 @@ pub(crate) const WEIGHTS: RangeInclusive<u64> = 1..=1000;
 pub(crate) const NAME_RULE: &str = "wanted are 1 to 32 of the characters A-Z a-z 0-9 - _ .";
 /// Three of four HSDirs: one or two of them are often on their way out of the network.
 const ALARM_PERCENT: u64 = 75;
+/// Within how many **seconds** an upload is looked after, as a rule: uploads are at least so far apart.
+const CHECK_UPLOADS: u64 = 3600;
+/// ... and at most: longer than any time between two uploads.
+const CHECK_UPLOADS_MOST: u64 = 7200;
 /// Keys of the top level.
 const TOP: &[&str] = &[
     "state_dir",
@@ -54,6 +61,9 @@ const SERVICE: &[&str] = &[
     values::OLD_POINTS,
     "probe_port",
     "probe_interval_seconds",
+    "probe_http",
+    "probe_http_status",
+    "check_uploads_seconds",
     "authorized_clients",
     "backend",
 ];
@@ -113,15 +123,6 @@ pub struct TorSection {
     pub socks: Option<SocksAddr>,
 }
 
-/// How backends are probed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Probing {
-    /// The port of the onion service.
-    pub port: u16,
-    /// Time between two probes of one backend, in **seconds**.
-    pub interval: u64,
-}
-
 /// One backend.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BackendConfig {
@@ -169,6 +170,8 @@ pub struct ServiceConfig {
     pub probing: Option<Probing>,
     /// The folder with the clients that can read its descriptor; everybody can without it.
     pub authorized_clients: Option<PathBuf>,
+    /// Within how many **seconds** after an upload its HSDirs are asked whether they give it; 0 if never.
+    pub check_uploads: u64,
     /// Its backends.
     pub backends: Vec<BackendConfig>,
 }
@@ -315,16 +318,7 @@ fn service(section: &Section<'_, '_>, socks: bool, frontends: &[OnionAddress]) -
     let bundles = section.truth("bundles").unwrap_or(false);
     let signer = if section.has("signer") || !bundles { Some(absolute(section, "signer")) } else { None };
     let mode = values::mode(section);
-    let port = section.number("probe_port", 1..=65_535);
-    let interval = section.number("probe_interval_seconds", 1..=86_400);
-    if port.is_some() && !socks {
-        section.report("probe_port", "probe_port: probing goes through tor's SOCKS port; set socks in [tor]");
-    }
-    if interval.is_some() && !section.has("probe_port") {
-        section
-            .report("probe_interval_seconds", "probe_interval_seconds: without probe_port nothing is probed");
-    }
-    let probing = port.and_then(|port| u16::try_from(port).ok());
+    let probing = probing::probing(section, socks);
     let clients = section.text("authorized_clients").map(PathBuf::from);
     if clients.as_ref().is_some_and(|clients| !clients.is_absolute()) {
         section
@@ -336,8 +330,11 @@ fn service(section: &Section<'_, '_>, socks: bool, frontends: &[OnionAddress]) -
         signer: signer.map_or(Some(None), |path| path.map(Some))?,
         bundles,
         mode: mode?,
-        probing: probing.map(|port| Probing { port, interval: interval.unwrap_or(60) }),
+        probing,
         authorized_clients: clients,
+        check_uploads: section
+            .number("check_uploads_seconds", 0..=CHECK_UPLOADS_MOST)
+            .unwrap_or(CHECK_UPLOADS),
         backends: backends?,
     })
 }

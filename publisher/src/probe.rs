@@ -1,4 +1,9 @@
-//! Probes: one connection to a backend's onion service through tor's SOCKS port. The only place that speaks SOCKS.
+//! Probes: one connection to a backend's onion service through tor's SOCKS port, and if wanted one question to the web
+//! server behind it. The only place that speaks SOCKS.
+
+mod http;
+
+pub use http::HttpCheck;
 
 use onionkeep_common::OnionAddress;
 use std::fmt;
@@ -66,39 +71,82 @@ pub enum Probed {
     NoSocks(io::Error),
 }
 
-/// Connects to a port of an onion service and closes the connection again.
-pub async fn probe(socks: &SocksAddr, onion: &OnionAddress, port: u16, deadline: Duration) -> Probed {
+/// What a probe does at a backend.
+#[derive(Clone, Debug)]
+pub struct Question {
+    /// The backend's address.
+    pub onion: OnionAddress,
+    /// The port of its onion service.
+    pub port: u16,
+    /// What is asked of the web server there, if anything.
+    pub http: Option<HttpCheck>,
+    /// The name by which the web server is asked: the frontend's, as visitors do.
+    pub host: String,
+}
+
+/// Connects to a backend, asks its web server if that is wanted, and closes the connection again.
+pub async fn probe(socks: &SocksAddr, question: &Question, deadline: Duration) -> Probed {
     let attempt = async {
         match socks {
-            SocksAddr::Unix(path) => connect(UnixStream::connect(path).await, onion, port).await,
-            SocksAddr::Tcp(address) => connect(TcpStream::connect(address).await, onion, port).await,
+            SocksAddr::Unix(path) => ask(UnixStream::connect(path).await, question).await,
+            SocksAddr::Tcp(address) => ask(TcpStream::connect(address).await, question).await,
         }
     };
     match tokio::time::timeout(deadline, attempt).await {
-        Ok(Ok(0)) => Probed::Up,
-        Ok(Ok(code)) => Probed::Down(meaning(code).to_owned()),
+        Ok(Ok(Ok(()))) => Probed::Up,
+        Ok(Ok(Err(why))) => Probed::Down(why),
         Ok(Err(error)) => Probed::NoSocks(error),
         Err(_elapsed) => Probed::Down(format!("no answer within {} s", deadline.as_secs())),
     }
+}
+
+/// Connects, and asks the web server if that is wanted; what is wrong with the backend, if anything.
+async fn ask<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: io::Result<S>,
+    question: &Question,
+) -> io::Result<Result<(), String>> {
+    let mut stream = stream?;
+    let code = connect(&mut stream, &question.onion, question.port).await?;
+    if code != 0 {
+        return Ok(Err(meaning(code).to_owned()));
+    }
+    let Some(http) = &question.http else { return Ok(Ok(())) };
+    skip_bound_address(&mut stream).await?;
+    Ok(http.ask(&mut stream, &question.host).await)
+}
+
+/// Reads the rest of a SOCKS reply, after its code.
+///
+/// Spec: RFC 1928, 6.
+async fn skip_bound_address<S: AsyncRead + Unpin>(stream: &mut S) -> io::Result<()> {
+    let _reserved = stream.read_u8().await?;
+    let length: usize = match stream.read_u8().await? {
+        1 => 4,
+        HOST_NAME => stream.read_u8().await?.into(),
+        4 => 16,
+        _ => return Err(not_socks()),
+    };
+    let mut address = vec![0; length.saturating_add(2)];
+    stream.read_exact(&mut address).await?;
+    Ok(())
 }
 
 /// Speaks SOCKS 5 up to the reply's code.
 ///
 /// Spec: RFC 1928, 3 to 6; RFC 1929, 2; socks-extensions (`IsolateSOCKSAuth`).
 async fn connect<S: AsyncRead + AsyncWrite + Unpin>(
-    stream: io::Result<S>,
+    stream: &mut S,
     onion: &OnionAddress,
     port: u16,
 ) -> io::Result<u8> {
-    let mut stream = stream?;
     stream.write_all(&[VERSION, 1, METHOD_PASSWORD]).await?;
-    expect(&mut stream, [VERSION, METHOD_PASSWORD]).await?;
+    expect(stream, [VERSION, METHOD_PASSWORD]).await?;
     let user = b"onionkeep-probe";
     let mut login = vec![1, u8::try_from(user.len()).unwrap_or_default()];
     login.extend(user);
     login.extend([1, b'1']);
     stream.write_all(&login).await?;
-    expect(&mut stream, [1, 0]).await?;
+    expect(stream, [1, 0]).await?;
     let host = onion.to_string();
     let mut request = vec![VERSION, CONNECT, 0, HOST_NAME, u8::try_from(host.len()).unwrap_or_default()];
     request.extend(host.as_bytes());
@@ -145,8 +193,20 @@ mod tests {
         "25njqamcweflpvkl73j4szahhihoc4xt3ktcgjnpaingr5yhkenl5sid".parse().unwrap()
     }
 
+    fn question(http: Option<HttpCheck>) -> Question {
+        Question { onion: onion(), port: 80, http, host: "front.onion".to_owned() }
+    }
+
     /// Probes a server that answers with these pieces and gives what it was sent.
     async fn against(answers: &'static [&'static [u8]], deadline: Duration) -> (Probed, Vec<u8>) {
+        against_with(&question(None), answers, deadline).await
+    }
+
+    async fn against_with(
+        question: &Question,
+        answers: &'static [&'static [u8]],
+        deadline: Duration,
+    ) -> (Probed, Vec<u8>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let socks = SocksAddr::Tcp(listener.local_addr().unwrap());
         let server = tokio::spawn(async move {
@@ -162,7 +222,7 @@ mod tests {
             let _closed = stream.read_to_end(&mut rest).await;
             sent
         });
-        let probed = probe(&socks, &onion(), 80, deadline).await;
+        let probed = probe(&socks, question, deadline).await;
         (probed, server.await.unwrap())
     }
 
@@ -174,6 +234,25 @@ mod tests {
         let tail = [onion().to_string().as_bytes(), &[0, 80]].concat();
         assert!(sent.ends_with(&tail));
         assert!(sent.starts_with(&[5, 1, 2, 1, 15]));
+    }
+
+    #[tokio::test]
+    async fn a_web_server_is_asked_on_the_same_connection_and_its_failure_is_the_backends() {
+        const OPEN: &[u8] = &[5, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+        let asked = question(HttpCheck::new("/up", None));
+        let soon = Duration::from_secs(5);
+        let (probed, sent) =
+            against_with(&asked, &[&[5, 2], &[1, 0], OPEN, b"HTTP/1.1 200 OK\r\n\r\n"], soon).await;
+        assert!(matches!(probed, Probed::Up), "{probed:?}");
+        let text = String::from_utf8_lossy(&sent);
+        assert!(text.contains("GET /up HTTP/1.1\r\nHost: front.onion\r\n"), "{text}");
+        let bad: &[&[u8]] = &[&[5, 2], &[1, 0], OPEN, b"HTTP/1.1 502 Bad Gateway\r\n\r\n"];
+        let (probed, _sent) = against_with(&asked, bad, soon).await;
+        assert!(matches!(&probed, Probed::Down(why) if why.contains("502 at /up")), "{probed:?}");
+        // It accepts and says nothing: the deadline counts for the whole.
+        let silent: &[&[u8]] = &[&[5, 2], &[1, 0], OPEN];
+        let (probed, _sent) = against_with(&asked, silent, Duration::from_millis(300)).await;
+        assert!(matches!(&probed, Probed::Down(why) if why.contains("no answer")), "{probed:?}");
     }
 
     #[tokio::test]
@@ -193,7 +272,7 @@ mod tests {
         let (probed, _sent) = against(&[b"HTTP/1.1 400 Bad\r\n"], Duration::from_secs(5)).await;
         assert!(matches!(probed, Probed::NoSocks(_)));
         let nobody = SocksAddr::Unix("/nonexistent/socks".into());
-        assert!(matches!(probe(&nobody, &onion(), 80, Duration::from_secs(5)).await, Probed::NoSocks(_)));
+        assert!(matches!(probe(&nobody, &question(None), Duration::from_secs(5)).await, Probed::NoSocks(_)));
     }
 
     #[test]

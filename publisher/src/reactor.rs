@@ -8,8 +8,10 @@ mod change;
 mod frontend;
 mod link;
 mod listing;
+mod look;
 mod member;
 mod network;
+mod other;
 mod outage;
 mod period;
 mod reload;
@@ -18,6 +20,8 @@ mod signals;
 mod skew;
 mod takeover;
 mod task;
+#[cfg(test)]
+mod twins;
 
 use crate::alarm;
 use crate::clock;

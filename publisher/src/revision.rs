@@ -83,6 +83,30 @@ impl CounterKey {
     }
 }
 
+impl CounterKey {
+    /// The position whose counter this is; `None` if it is no counter of this key.
+    #[must_use]
+    pub fn position_of(&self, counter: u64) -> Option<u64> {
+        let mut cipher = Ctr128BE::<Aes256>::new(&self.0.into(), &[0; 16].into());
+        let (mut block, mut sum, mut position) = ([0_u8; 4096], 0_u64, 0_u64);
+        while position < MAX_POSITION {
+            block.fill(0);
+            cipher.apply_keystream(&mut block);
+            let (words, _rest) = block.as_chunks::<2>();
+            for word in words {
+                sum = sum.saturating_add(u64::from(u16::from_le_bytes(*word)).saturating_add(1));
+                position = position.saturating_add(1);
+                if sum >= counter {
+                    block.zeroize();
+                    return (sum == counter && position <= MAX_POSITION).then_some(position);
+                }
+            }
+        }
+        block.zeroize();
+        None
+    }
+}
+
 impl Drop for CounterKey {
     fn drop(&mut self) {
         self.0.zeroize();

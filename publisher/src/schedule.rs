@@ -6,10 +6,12 @@
 mod cert;
 pub mod dice;
 mod fetch;
+mod look;
 mod upload;
 
 pub use dice::{Dice, SystemDice};
 pub use fetch::{BackendClock, Verdict};
+pub use look::Found;
 pub use upload::Desc;
 
 use crate::consensus::{Fingerprint, Role};
@@ -28,6 +30,8 @@ pub struct DescPlan {
     pub role: Role,
     /// The responsible HSDirs, in tor's order.
     pub hsdirs: Vec<Fingerprint>,
+    /// Those of them that clients ask.
+    pub asked: Vec<Fingerprint>,
 }
 
 /// What a consensus means for one service.
@@ -119,6 +123,8 @@ pub enum Event {
         /// Whether it is stored there.
         stored: Stored,
     },
+    /// An HSDir was asked for our own descriptor.
+    Looked(TimePeriod, Fingerprint, Found),
     /// A fetch of a backend's descriptor has ended.
     Fetched(usize, Verdict),
     /// A probe of a backend has ended.
@@ -150,6 +156,13 @@ pub enum Action {
     LearnCounter {
         /// The descriptor's period.
         period: TimePeriod,
+    },
+    /// Ask an HSDir for our own descriptor, to see what it gives.
+    Look {
+        /// The descriptor's period.
+        period: TimePeriod,
+        /// The HSDir.
+        hsdir: Fingerprint,
     },
     /// Ask the signer for a certificate.
     Certify {
@@ -188,6 +201,8 @@ pub struct Machine {
     backends: BTreeMap<usize, BackendClock>,
     /// How often each backend is probed, in **seconds**, if at all.
     probe_every: Option<u64>,
+    /// Within how many **seconds** after an upload its HSDirs are looked at; 0 if never.
+    look_within: u64,
     /// Whether tor is there.
     tor_up: bool,
     /// The plan in force.
@@ -201,7 +216,21 @@ impl Machine {
     #[must_use]
     pub fn new(now: UnixTime, backends: usize, probe_every: Option<u64>) -> Self {
         let backends = (0..backends).map(|backend| (backend, BackendClock::new(now, probe_every))).collect();
-        Self { descs: Vec::new(), backends, probe_every, tor_up: false, plan: None, last_now: now }
+        let look_within = 0;
+        Self {
+            descs: Vec::new(),
+            backends,
+            probe_every,
+            look_within,
+            tor_up: false,
+            plan: None,
+            last_now: now,
+        }
+    }
+
+    /// Looks at the HSDirs within so many **seconds** after each upload from now on; 0 for never.
+    pub const fn set_looks(&mut self, within: u64) {
+        self.look_within = within;
     }
 
     /// The first and the second descriptor; empty before the first consensus.
@@ -260,6 +289,8 @@ impl Machine {
         Context {
             online: self.tor_up && self.is_live(now),
             all_answered: self.backends.values().all(BackendClock::answered),
+            fetched: self.plan.as_ref().map(|plan| plan.fetch_period),
+            look_within: self.look_within,
         }
     }
 
@@ -271,21 +302,25 @@ impl Machine {
             Event::Network(plan) => self.network(now, *plan, dice, out),
             Event::Points(period, points) => {
                 let context = self.context(now);
-                self.desc(period, |desc, _fetched| desc.points(now, points, &context));
+                self.desc(period, |desc| desc.points(now, points, &context));
             }
-            Event::Listed(period, points) => self.desc(period, |desc, _fetched| desc.listed(points)),
+            Event::Listed(period, points) => self.desc(period, |desc| desc.listed(points)),
             Event::Certified(period, expires) => {
-                self.desc(period, |desc, _fetched| desc.cert().got(expires));
+                self.desc(period, |desc| desc.cert().got(expires));
             }
             Event::HeldCertificate(period, expires) => {
-                self.desc(period, |desc, _fetched| desc.cert().holds(expires));
+                self.desc(period, |desc| desc.cert().holds(expires));
             }
             Event::NotCertified(period, wait) => {
-                self.desc(period, |desc, _fetched| desc.cert().refused(now, wait, dice));
+                self.desc(period, |desc| desc.cert().refused(now, wait, dice));
             }
-            Event::CounterLearned(period) => self.desc(period, |desc, _fetched| desc.counter_learned()),
+            Event::CounterLearned(period) => self.desc(period, |desc| desc.counter_learned()),
             Event::Uploaded { period, hsdir, number, stored } => {
-                self.desc(period, |desc, fetched| desc.uploaded(now, hsdir, number, stored, fetched, dice));
+                let context = self.context(now);
+                self.desc(period, |desc| desc.uploaded(now, (hsdir, number), stored, &context, dice));
+            }
+            Event::Looked(period, hsdir, found) => {
+                self.desc(period, |desc| desc.looked(now, hsdir, found, dice));
             }
             Event::Fetched(backend, verdict) => self.fetched(now, backend, verdict, dice),
             Event::Probed(backend, up) => {
@@ -307,11 +342,10 @@ impl Machine {
         }
     }
 
-    /// Does something with the descriptor of a period; says also whether clients fetch that period now.
-    fn desc(&mut self, period: TimePeriod, act: impl FnOnce(&mut Desc, bool)) {
-        let fetched = self.plan.as_ref().is_some_and(|plan| plan.fetch_period == period);
+    /// Does something with the descriptor of a period.
+    fn desc(&mut self, period: TimePeriod, act: impl FnOnce(&mut Desc)) {
         if let Some(desc) = self.descs.iter_mut().find(|desc| desc.plan().role.period == period) {
-            act(desc, fetched);
+            act(desc);
         }
     }
 
@@ -349,6 +383,9 @@ impl Machine {
         out.extend(old.iter().map(|desc| Action::End { period: desc.plan().role.period }));
         if self.plan.as_ref().is_none_or(|old| old.fetch_period != plan.fetch_period) {
             self.backends.values_mut().for_each(|backend| backend.fetch_anew(now, dice));
+            let within = self.look_within;
+            let fetched = |desc: &&mut Desc| desc.plan().role.period == plan.fetch_period;
+            self.descs.iter_mut().filter(fetched).for_each(|desc| desc.look_anew(now, within, dice));
         }
         self.plan = Some(plan);
     }

@@ -104,6 +104,9 @@ pub struct ServiceStatus {
     /// Names of backends that the configuration has and that were removed at run time.
     #[serde(default)]
     pub removed: Vec<String>,
+    /// After a take-over: until when a tor service that had the address before has to answer, without publishing.
+    #[serde(default)]
+    pub former_until: Option<u64>,
     /// Its two descriptors.
     pub descriptors: Vec<DescriptorStatus>,
     /// The same in Onionbalance's words.
@@ -187,6 +190,9 @@ pub struct DescriptorStatus {
     pub uploaded: Option<u64>,
     /// When it is uploaded next.
     pub next_upload: Option<u64>,
+    /// Another publisher of this descriptor, if HSDirs gave one that we did not write.
+    #[serde(default)]
+    pub other: Option<OtherStatus>,
     /// The responsible HSDirs.
     pub hsdirs: Vec<HsDirStatus>,
 }
@@ -204,6 +210,30 @@ pub struct HsDirStatus {
     pub stored_revision: Option<u64>,
     /// When it confirmed that.
     pub stored_at: Option<u64>,
+    /// What is known of our copy there: `none`, `sent`, `acknowledged`, and after a look `held`, `other` or `missing`.
+    #[serde(default)]
+    pub copy: String,
+    /// Counter of what it gave at the last look.
+    #[serde(default)]
+    pub given_revision: Option<u64>,
+    /// When it was last looked at.
+    #[serde(default)]
+    pub looked_at: Option<u64>,
+}
+
+/// Another publisher of the same address.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OtherStatus {
+    /// The last counter of it that an HSDir gave.
+    pub revision: u64,
+    /// When that was seen.
+    pub seen: u64,
+    /// When it was uploaded, by the other's clock, if its counter tells.
+    pub uploaded: Option<u64>,
+    /// Whether it shares our counter secret; none if that is not clear.
+    pub same_secret: Option<bool>,
+    /// By how many seconds its clock is ahead of ours at least, if that is worth a word.
+    pub clock_ahead: Option<u64>,
 }
 
 /// Why there is no status.

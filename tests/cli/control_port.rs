@@ -42,6 +42,7 @@ impl Scene {
             probe_interval: None,
             mode: None,
             max_points: None,
+            check_uploads: None,
         };
         publisher.serve(vec![service]).unwrap();
         publisher.start().unwrap();

@@ -5,6 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use onionkeep_tests::clock::unix_now;
 use onionkeep_tests::daemon::Service;
 use onionkeep_tests::files;
 use onionkeep_tests::process::User;
@@ -17,7 +18,8 @@ const LIMIT: Duration = Duration::from_secs(90);
 /// Longest time for one visit.
 const VISIT: Duration = Duration::from_secs(40);
 
-/// Takes the address of a running service over, and stops that service when the publisher says so.
+/// Takes the address of a running service over; that service publishes no more when the publisher says so, answers those
+/// who know its introduction points, and is stopped when nobody does.
 pub(crate) fn tell(stage: &mut Stage) -> Result<()> {
     let mut old = Backend::start(&stage.network, "formerly", ServiceKind::Plain)?;
     old.wait_published(LIMIT)?;
@@ -35,21 +37,25 @@ pub(crate) fn tell(stage: &mut Stage) -> Result<()> {
     let mut backends = backends.into_iter().collect::<Result<Vec<_>>>()?;
     backends.iter_mut().try_for_each(|backend| backend.wait_published(LIMIT))?;
     configure(stage, &old, &address, &backends)?;
-    let over = AtomicBool::new(false);
-    let (good, bad) = thread::scope(|scope| {
-        let visits = scope.spawn(|| visit_all_the_time(&mut client, &address, &over));
-        let told = take_over(stage, &mut old, &address);
-        over.store(true, Ordering::Relaxed);
-        let visits = visits.join().expect("the visitor does not panic");
-        told.map(|()| visits)
-    })?;
+    let during = visit_while(&client, &address, || take_over(stage, &mut old, &address))?;
+    during.check(stage, "during the take-over")?;
     let now = stage.look_at(&address)?;
     ensure!(
         now.len() == HSDIRS && now.values().all(|opened| opened.revision > highest),
         "an old descriptor is left"
     );
-    stage.report.reached(&format!("{good} visits answered during the take-over, {} not: {bad:?}", bad.len()));
-    ensure!(good >= 3 && bad.is_empty(), "{good} visits answered, these not: {bad:?}");
+    // What the end of the period does to a client: it asks for the descriptor anew. Then the old service may go.
+    client.forget()?;
+    let answer = client.get_patiently(&address, LIMIT)?;
+    ensure!(answer.from.starts_with('t'), "{} answered who asked anew", answer.from);
+    let after = visit_while(&client, &address, || {
+        old.kill()?;
+        // Long enough for some visits, which begin and end while the old service is gone.
+        thread::sleep(Duration::from_secs(8));
+        Ok(())
+    })?;
+    after.check(stage, "while and after the old service stopped")?;
+    ensure!(after.names.iter().all(|name| name.starts_with('t')), "answers by {:?}", after.names);
     stage.publisher.stop()?;
     stage.publisher.serve(vec![stage.service()])?;
     stage.publisher.start()
@@ -62,21 +68,60 @@ fn take_over(stage: &mut Stage, old: &mut Backend, address: &str) -> Result<()> 
     stage.publisher.start()?;
     wait_line(stage, from, " address-in-use ")?;
     wait_line(stage, from, " taken-over ")?;
-    old.kill()?;
+    old.publish_no_more()?;
     stage
         .report
         .reached(&format!("taken over {:.1} s after the publisher's start", start.elapsed().as_secs_f64()));
     wait_line(stage, from, " take-over-verified ")?;
+    let until = stage.publisher.status()?["services"][0]["former_until"].as_u64();
+    ensure!(
+        until.is_some_and(|until| until > unix_now()),
+        "the status names no time for the old service: {until:?}"
+    );
     stage.client.forget()?;
     let answer = stage.client.get_patiently(address, LIMIT)?;
     ensure!(answer.from.starts_with('t'), "{} answered after the take-over", answer.from);
-    // The neighbour, who knows the old descriptor, has to find the way too.
-    thread::sleep(Duration::from_secs(15));
+    // The neighbour, who knows the old descriptor, goes on with it.
+    thread::sleep(Duration::from_secs(10));
     Ok(())
 }
 
+/// What somebody met who visited all the time.
+pub(crate) struct Visits {
+    /// Who answered.
+    names: Vec<String>,
+    /// Failures that a second try at once did not mend.
+    bad: Vec<String>,
+}
+
+impl Visits {
+    /// At no moment was the visitor turned away.
+    pub(crate) fn check(&self, stage: &Stage, when: &str) -> Result<()> {
+        let (good, bad) = (self.names.len(), &self.bad);
+        stage.report.reached(&format!("{good} visits answered {when}, {} not: {bad:?}", bad.len()));
+        ensure!(good >= 3 && bad.is_empty(), "{good} visits answered {when}, these not: {bad:?}");
+        Ok(())
+    }
+}
+
+/// Visits all the time while something is done.
+pub(crate) fn visit_while(
+    client: &Client,
+    address: &str,
+    act: impl FnOnce() -> Result<()>,
+) -> Result<Visits> {
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let visits = scope.spawn(|| visit_all_the_time(client, address, &over));
+        let done = act();
+        over.store(true, Ordering::Relaxed);
+        let visits = visits.join().expect("the visitor does not panic");
+        done.map(|()| visits)
+    })
+}
+
 /// Waits for a line in what the publisher logged after its first `from` octets.
-fn wait_line(stage: &Stage, from: usize, word: &str) -> Result<()> {
+pub(crate) fn wait_line(stage: &Stage, from: usize, word: &str) -> Result<()> {
     wait::until(&format!("the publisher to log{word}"), LIMIT, || {
         let log = stage.publisher.log();
         let found = log.get(from..).is_some_and(|new| new.contains(word));
@@ -85,7 +130,7 @@ fn wait_line(stage: &Stage, from: usize, word: &str) -> Result<()> {
 }
 
 /// Imports the key and writes the configuration; the publisher is not started.
-fn configure(stage: &mut Stage, old: &Backend, address: &str, backends: &[Backend]) -> Result<()> {
+pub(crate) fn configure(stage: &mut Stage, old: &Backend, address: &str, backends: &[Backend]) -> Result<()> {
     let copy = stage.signer.dir().join("taken_secret_key");
     files::write(
         &copy,
@@ -109,14 +154,14 @@ fn configure(stage: &mut Stage, old: &Backend, address: &str, backends: &[Backen
 }
 
 /// Counts answers, and collects failures that a second try at once did not mend.
-fn visit_all_the_time(client: &mut Client, address: &str, over: &AtomicBool) -> (usize, Vec<String>) {
-    let (mut good, mut bad) = (0, Vec::new());
+fn visit_all_the_time(client: &Client, address: &str, over: &AtomicBool) -> Visits {
+    let mut visits = Visits { names: Vec::new(), bad: Vec::new() };
     while !over.load(Ordering::Relaxed) {
         match client.get(address, VISIT).or_else(|_| client.get(address, VISIT)) {
-            Ok(_) => good += 1,
-            Err(error) => bad.push(format!("{error:#}")),
+            Ok(answer) => visits.names.push(answer.from),
+            Err(error) => visits.bad.push(format!("{error:#}")),
         }
         thread::sleep(Duration::from_millis(500));
     }
-    (good, bad)
+    visits
 }

@@ -229,5 +229,6 @@ fn service(address: &str, signer: &Signer, backends: &[Backend]) -> Service {
         probe_interval: Some(PROBE_INTERVAL),
         mode: Some("wide"),
         max_points: None,
+        check_uploads: None,
     }
 }

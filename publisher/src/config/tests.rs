@@ -45,7 +45,7 @@ fn sample_means_what_it_says() {
     assert_eq!(service.address.to_string(), A);
     assert_eq!(service.mode, Mode::Ordinary { points: 3 });
     assert!(service.backends.iter().all(|backend| backend.weight == 1));
-    assert_eq!(service.probing, Some(Probing { port: 80, interval: 60 }));
+    assert_eq!(service.probing, Some(Probing { port: 80, interval: 60, http: None }));
     let names: Vec<_> =
         service.backends.iter().map(|backend| (backend.name.as_str(), backend.address.to_string())).collect();
     assert_eq!(names, [("b1", B.to_owned()), ("b2", C.to_owned())]);
@@ -87,6 +87,15 @@ fn counts_and_ranges_are_checked() {
     assert!(problems(&format!("[[service.backend]]{backends}"), "")[0].contains("wanted are 1 to 3000"));
     assert!(problems("probe_port = 80", "probe_port = 65536")[0].contains("65535"));
     assert!(problems("probe_port = 80", "probe_interval_seconds = 9")[0].contains("without probe_port"));
+    assert!(problems("probe_port = 80", "probe_http = \"/\"")[0].contains("without probe_port"));
+    assert!(problems("probe_port = 80", "probe_port = 80\nprobe_http = \"up\"")[0].contains("starts with /"));
+    assert!(
+        problems("probe_port = 80", "probe_port = 80\nprobe_http_status = 200")[0]
+            .contains("without probe_http")
+    );
+    assert!(problems("probe_port = 80", "check_uploads_seconds = 7201")[0].contains("7200"));
+    let lines = "probe_port = 80\nprobe_http = \"/\"\nprobe_http_status = 600";
+    assert!(problems("probe_port = 80", lines)[0].contains("599"));
     assert!(problems("socks = \"127.0.0.1:9050\"", "")[0].contains("set socks in [tor]"));
     assert!(problems("\"b1\"", "\"b 1\"")[0].contains("name: wanted are"));
 }

@@ -26,6 +26,10 @@ pub struct HsSchedule {
     pub second: Role,
     /// The one that clients ask for now: one of the two.
     pub fetch: Role,
+    /// When the period that clients ask for ends, and with it what they remember of its descriptor.
+    ///
+    /// Spec: C tor, `hs_get_start_time_of_next_time_period`.
+    pub fetch_until: UnixTime,
     /// The first `valid_after` at which second becomes first.
     pub next_rotation: UnixTime,
     /// The segment of the day.
@@ -70,6 +74,7 @@ impl Consensus {
             Segment::BetweenSrvAndPeriod => first,
             Segment::BetweenPeriodAndSrv => second,
         };
-        HsSchedule { first, second, fetch, next_rotation: run_start.plus(run_length), segment }
+        let fetch_until = rule.start(fetch.period.number.next());
+        HsSchedule { first, second, fetch, fetch_until, next_rotation: run_start.plus(run_length), segment }
     }
 }

@@ -6,7 +6,7 @@ use super::period::{MakeError, Period};
 use super::task::{self, Copy, Done, ServiceDone};
 use crate::consensus::Fingerprint;
 use crate::log;
-use crate::probe::SocksAddr;
+use crate::probe::{Question, SocksAddr};
 use crate::schedule::{Action, Dice, Event, Stored, SystemDice, Why};
 use crate::state::{StateDir, StateError};
 use crate::tor::Tor;
@@ -74,6 +74,11 @@ impl Frontend {
             Action::Fetch { backend, wide } => self.start_fetch(backend, wide, hands),
             Action::Probe { backend } => self.start_probe(backend, hands),
             Action::LearnCounter { period } => self.start_counter(period, hands),
+            Action::Look { period, hsdir } => {
+                if let Some(tor) = hands.tor.cloned() {
+                    hands.start(self.index, task::look(tor, self.config.address, period, hsdir));
+                }
+            }
             Action::Certify { period } => self.start_certify(period, hands),
             Action::Upload { period, number, hsdirs, why } => {
                 return self.start_upload(period, number, &hsdirs, why, hands);
@@ -145,13 +150,19 @@ impl Frontend {
     /// Probes a backend.
     fn start_probe(&mut self, at: usize, hands: &mut Hands<'_>) {
         let (Some(member), Some(probing), Some(socks)) =
-            (self.members.get(&at), self.config.probing, hands.socks.cloned())
+            (self.members.get(&at), self.config.probing.as_ref(), hands.socks.cloned())
         else {
             return;
         };
         let (shortest, longest) = PROBE_DEADLINE;
         let deadline = Duration::from_secs(probing.interval.clamp(shortest, longest));
-        let work = task::probe_backend(socks, at, member.backend.address, probing.port, deadline);
+        let question = Question {
+            onion: member.backend.address,
+            port: probing.port,
+            http: probing.http.clone(),
+            host: self.config.address.to_string(),
+        };
+        let work = task::probe_backend(socks, at, question, deadline);
         hands.start(self.index, work);
     }
 
@@ -184,7 +195,7 @@ impl Frontend {
         hands: &mut Hands<'_>,
     ) -> Vec<Event> {
         let fresh = self.merged_anew(at, why, hands.now);
-        match self.make_copies(at, number, hsdirs, hands) {
+        match self.make_copies(at, (number, why), hsdirs, hands) {
             Ok(copies) => {
                 let revision = copies.first().map_or(0, |copy| copy.revision);
                 let line = self.line(log::info("upload")).with("period", at.number).with("why", why.name());
@@ -227,7 +238,7 @@ impl Frontend {
     fn make_copies(
         &mut self,
         at: TimePeriod,
-        number: u64,
+        (number, why): (u64, Why),
         hsdirs: &[Fingerprint],
         hands: &mut Hands<'_>,
     ) -> Result<Vec<Copy>, String> {
@@ -243,9 +254,9 @@ impl Frontend {
                 let saved = hands.state.save(&address, &period.state);
                 saved.map_err(|error| format!("{error} (try: {})", error.advice()))?;
                 let copies = period.make(now, &places, limit, hsdirs).map_err(text)?;
-                period.uploaded(now, revision, &copies);
-                for hsdir in hsdirs {
-                    period.answered(now, *hsdir, "sent".to_owned(), None);
+                period.uploaded(now, revision, why == Why::Retry, &copies);
+                for (hsdir, text) in &copies {
+                    period.sent(now, *hsdir, revision, text);
                 }
                 let copy = |(hsdir, text)| Copy { onion: address, period: at, hsdir, number, revision, text };
                 Ok(copies.into_iter().map(copy).collect())

@@ -20,11 +20,15 @@ impl Frontend {
     /// Takes what a task reports.
     pub(super) fn done(&mut self, done: ServiceDone, current: bool, hands: &mut Hands<'_>) {
         match done {
-            ServiceDone::Fetched { .. } | ServiceDone::Counter { .. } | ServiceDone::Posted { .. }
+            ServiceDone::Fetched { .. }
+            | ServiceDone::Looked { .. }
+            | ServiceDone::Counter { .. }
+            | ServiceDone::Posted { .. }
                 if !current => {}
             ServiceDone::Fetched { backend, ask, role, answer } => {
                 self.fetched((backend, ask), role, answer, hands);
             }
+            ServiceDone::Looked { period, hsdir, answer } => self.looked(period, hsdir, answer, hands),
             ServiceDone::Counter { period, answers } => self.counter_learned(period, answers, hands),
             ServiceDone::Probed { backend, probed } => self.probed(backend, probed, hands),
             ServiceDone::Certified { period, answer, took } => {
@@ -198,10 +202,7 @@ impl Frontend {
         let highest = answers.into_iter().flatten().filter_map(counter).max();
         self.takeover_learned(at, highest);
         let Some(period) = self.periods.iter_mut().find(|period| period.state.period == at) else { return };
-        let news = highest.is_some_and(|highest| period.seen(highest));
-        if !news && period.is_refused() {
-            period.raise();
-        }
+        let news = period.learned(highest);
         let line = log::info("counter").with("period", at.number).maybe("seen", highest);
         let line = line.with("news", news).with("floor", period.state.revision);
         self.line(line).write();
@@ -266,8 +267,8 @@ impl Frontend {
         };
         let result = answer.as_ref().map_or_else(ToString::to_string, |()| "stored".to_owned());
         period.answered(hands.now, hsdir, result, answer.is_ok().then_some(revision));
-        if stored == Stored::Rejected && period.first_refusal(number) && !fetched_now {
-            period.raise();
+        if stored == Stored::Rejected {
+            period.refused(number, fetched_now);
         }
         let desc = self.machine.descs().iter().find(|desc| desc.plan().role.period == at);
         let hsdirs = desc.map_or(&[][..], |desc| &desc.plan().hsdirs);

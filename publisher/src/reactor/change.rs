@@ -56,9 +56,10 @@ impl Frontend {
             self.signer_status = SignerStatus { state: "unasked".to_owned(), ..SignerStatus::default() };
         }
         if self.config.probing != new.probing {
-            self.machine.set_probing(hands.now, new.probing.map(|probing| probing.interval));
+            self.machine.set_probing(hands.now, new.probing.as_ref().map(|probing| probing.interval));
             self.members.values_mut().for_each(|member| member.backend.forget_probes());
         }
+        self.machine.set_looks(new.check_uploads);
         let mode = self.config.mode != new.mode;
         if mode || self.config.authorized_clients != new.authorized_clients {
             // Looked at before anything is listed by the new rule: nobody else can read it in between.

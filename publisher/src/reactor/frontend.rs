@@ -59,7 +59,11 @@ impl<'a> Rings<'a> {
     /// What the consensus means for a frontend.
     fn plan(&self, onion: &OnionAddress) -> Result<Plan, KeyError> {
         let spread = self.consensus.params.spread_store;
-        let desc = |role: Role| Ok(DescPlan { role, hsdirs: self.of(onion, &role, spread)? });
+        let fetch = self.consensus.params.spread_fetch;
+        let desc = |role: Role| {
+            let hsdirs = self.of(onion, &role, spread)?;
+            Ok(DescPlan { role, asked: self.of(onion, &role, fetch)?, hsdirs })
+        };
         Ok(Plan {
             valid_after: self.consensus.valid_after,
             live_from: self.consensus.valid_after.minus(REASONABLY_LIVE),
@@ -112,6 +116,8 @@ pub(super) struct Frontend {
     pub(super) next_member: usize,
     /// The period that backends are fetched for.
     pub(super) fetch_role: Option<Role>,
+    /// When that period ends.
+    pub(super) fetch_until: UnixTime,
     /// The clocks.
     pub(super) machine: Machine,
     /// When they were last looked at.
@@ -162,7 +168,8 @@ impl Frontend {
             members: config.backends.iter().map(member).enumerate().collect(),
             next_member: count,
             fetch_role: None,
-            machine: Machine::new(now, count, config.probing.map(|probing| probing.interval)),
+            fetch_until: UnixTime(0),
+            machine: Machine::new(now, count, config.probing.as_ref().map(|probing| probing.interval)),
             ticked: UnixTime(0),
             wake: now,
             periods: Vec::new(),
@@ -177,6 +184,7 @@ impl Frontend {
             max_descriptor_size: MAX_DESCRIPTOR_SIZE,
             config: config.clone(),
         };
+        frontend.machine.set_looks(config.check_uploads);
         frontend.look_at_clients();
         frontend
     }
@@ -201,6 +209,7 @@ impl Frontend {
                 self.places = places;
                 self.watch_new(hands.now);
                 self.fetch_role = Some(rings.schedule.fetch);
+                self.fetch_until = rings.schedule.fetch_until;
                 self.max_descriptor_size = rings.consensus.params.max_descriptor_size;
                 self.feed(Event::Network(Box::new(plan)), hands);
                 self.choose(hands);

@@ -1,5 +1,7 @@
 //! One descriptor at work: its state on disk, the keys derived from it, and what became of its uploads.
 
+use super::look::{self, Look};
+use super::other::{Judged, Other, Seen};
 use super::takeover::Takeover;
 use crate::consensus::Fingerprint;
 use crate::descriptor::{BuildError, Draft, size_class};
@@ -24,9 +26,13 @@ const RAISE_MOST: u32 = 8;
 /// Octets of one salt.
 const SALT_LEN: usize = 16;
 
-/// What an HSDir said last.
+/// What is known of one HSDir: what it was sent, what it said, and what it gave.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Answer {
+    /// The last copy for it: its counter, and a hash of it.
+    pub(super) sent: Option<(u64, [u8; 32])>,
+    /// What it gave at the last look since that.
+    pub(super) look: Option<Look>,
     /// The word for the status.
     pub(super) result: String,
     /// When.
@@ -42,6 +48,8 @@ pub(super) struct LastUpload {
     pub(super) at: UnixTime,
     /// Its counter.
     pub(super) revision: u64,
+    /// The counter of the last upload to all HSDirs; what was uploaded since went to some of them anew.
+    pub(super) round: u64,
     /// How many points it lists.
     pub(super) points: usize,
     /// Octets of its longest copy.
@@ -70,6 +78,8 @@ pub(super) struct Period {
     pub(super) answers: HashMap<Fingerprint, Answer>,
     /// How far it is taken over from another publisher.
     pub(super) takeover: Takeover,
+    /// Another publisher of the address, if one was seen.
+    pub(super) other: Other,
     /// Refused uploads in a row.
     refusals: u32,
     /// The number of the last upload that was refused.
@@ -107,6 +117,7 @@ impl Period {
             last: None,
             answers: HashMap::new(),
             takeover: Takeover::None,
+            other: Other::default(),
             refusals: 0,
             refused: None,
         })
@@ -132,11 +143,18 @@ impl Period {
         self.merged.keys().into_iter().chain(listed).collect()
     }
 
-    /// Notes that what is to be listed is on its way.
-    pub(super) fn uploaded(&mut self, now: UnixTime, revision: u64, copies: &[(Fingerprint, String)]) {
+    /// Notes that what is to be listed is on its way; `again`: only to HSDirs that did not store the upload before.
+    pub(super) fn uploaded(
+        &mut self,
+        now: UnixTime,
+        revision: u64,
+        again: bool,
+        copies: &[(Fingerprint, String)],
+    ) {
         let octets = copies.iter().map(|(_hsdir, text)| text.len()).max().unwrap_or_default();
         let points = self.state.listed.len();
-        self.last = Some(LastUpload { at: now, revision, points, octets, blocks: size_class(octets) });
+        let round = self.last.filter(|_last| again).map_or(revision, |last| last.round);
+        self.last = Some(LastUpload { at: now, revision, round, points, octets, blocks: size_class(octets) });
         self.listed = self.merged.sets.iter().map(Choice::keys).collect();
     }
 
@@ -192,6 +210,20 @@ impl Period {
         hsdirs.iter().map(copy).collect()
     }
 
+    /// A copy for an HSDir is made and on its way.
+    pub(super) fn sent(&mut self, now: UnixTime, hsdir: Fingerprint, revision: u64, text: &str) {
+        self.answered(now, hsdir, "sent".to_owned(), None);
+        let answer = self.answers.entry(hsdir).or_default();
+        (answer.sent, answer.look) = (Some((revision, look::hash(text.as_bytes()))), None);
+    }
+
+    /// Whether an HSDir gives, as far as we know, what this descriptor is to be.
+    pub(super) fn is_current_at(&self, hsdir: &Fingerprint) -> bool {
+        let (Some(last), Some(answer)) = (self.last, self.answers.get(hsdir)) else { return false };
+        answer.stored.is_some_and(|(revision, _at)| revision >= last.round)
+            && answer.look.is_none_or(|look| look.copy.is_good())
+    }
+
     /// Notes what an HSDir said.
     pub(super) fn answered(
         &mut self,
@@ -209,11 +241,43 @@ impl Period {
         }
     }
 
-    /// Whether all these HSDirs have confirmed the last upload.
+    /// Whether all these HSDirs have confirmed the last upload to all, or a later one to them.
     pub(super) fn is_held_by(&self, hsdirs: &[Fingerprint]) -> bool {
-        let last = self.last.map(|last| last.revision);
+        let round = self.last.map(|last| last.round);
         let held = |hsdir: &Fingerprint| self.answers.get(hsdir)?.stored.map(|(revision, _at)| revision);
-        last.is_some() && hsdirs.iter().all(|hsdir| held(hsdir) >= last)
+        round.is_some() && hsdirs.iter().all(|hsdir| held(hsdir) >= round)
+    }
+
+    /// Whether a counter is that of the last upload to all, or of a later one.
+    pub(super) fn is_ours(&self, revision: u64) -> bool {
+        self.last.is_some_and(|last| (last.round..=last.revision).contains(&revision))
+    }
+
+    /// The HSDirs have told the highest counter that they hold; true if that was news.
+    pub(super) fn learned(&mut self, highest: Option<u64>) -> bool {
+        let news = highest.is_some_and(|highest| self.seen(highest));
+        if !news && self.is_refused() {
+            self.raise();
+        }
+        news
+    }
+
+    /// An HSDir has refused the upload with this number; `asked_for`: the HSDirs can be asked for their counters.
+    pub(super) fn refused(&mut self, number: u64, asked_for: bool) {
+        if self.first_refusal(number) && !asked_for {
+            self.raise();
+        }
+    }
+
+    /// Somebody else's descriptor with a higher counter was seen: judges it, and goes above it from now on.
+    pub(super) fn see_other(&mut self, seen: &Seen) -> Judged {
+        self.seen(seen.revision);
+        self.other.see(seen, &self.counter)
+    }
+
+    /// The key of its counters.
+    pub(super) const fn counter_key(&self) -> &CounterKey {
+        &self.counter
     }
 
     /// Takes the highest counter that an HSDir has shown; true if that was news.
@@ -252,15 +316,15 @@ pub(super) fn expires(cert: &EncodedCert) -> Option<ExpirationHours> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::descriptor::PeriodKeys;
     use onionkeep_common::{PeriodLength, PeriodNumber, TimePeriod};
 
     /// Start of the protocol run.
-    const RUN: UnixTime = UnixTime(1_800_000_000);
+    pub(in super::super) const RUN: UnixTime = UnixTime(1_800_000_000);
 
-    fn period(secret: u8) -> Period {
+    pub(in super::super) fn period(secret: u8) -> Period {
         let at = TimePeriod { number: PeriodNumber(20_000), length: PeriodLength::DAY };
         let fill = |octets: &mut [u8]| {
             octets.fill(7);
@@ -328,12 +392,29 @@ mod tests {
         let mut period = period(1);
         let hsdirs = [Fingerprint([1; 20]), Fingerprint([2; 20])];
         assert!(!period.is_held_by(&hsdirs));
-        period.last = Some(LastUpload { at: RUN, revision: 5, points: 3, octets: 14_000, blocks: 1 });
+        period.last =
+            Some(LastUpload { at: RUN, revision: 5, round: 5, points: 3, octets: 14_000, blocks: 1 });
         period.answered(RUN, hsdirs[0], "stored".to_owned(), Some(5));
         period.answered(RUN, hsdirs[1], "stored".to_owned(), Some(4));
         assert!(!period.is_held_by(&hsdirs));
         period.answered(RUN, hsdirs[1], "stored".to_owned(), Some(5));
         assert!(period.is_held_by(&hsdirs));
+        assert!(period.is_ours(5) && !period.is_ours(4) && !period.is_ours(6));
+    }
+
+    #[test]
+    fn an_upload_again_to_some_hsdirs_takes_nothing_from_the_others() {
+        let mut period = period(1);
+        let hsdirs = [Fingerprint([1; 20]), Fingerprint([2; 20])];
+        period.uploaded(RUN, 5, false, &[]);
+        period.answered(RUN, hsdirs[0], "stored".to_owned(), Some(5));
+        period.uploaded(RUN, 8, true, &[]);
+        assert!(!period.is_held_by(&hsdirs));
+        period.answered(RUN, hsdirs[1], "stored".to_owned(), Some(8));
+        assert!(period.is_held_by(&hsdirs));
+        assert!(period.is_ours(5) && period.is_ours(8) && !period.is_ours(9));
+        period.uploaded(RUN, 20, false, &[]);
+        assert!(!period.is_held_by(&hsdirs) && !period.is_ours(8));
     }
 
     #[test]

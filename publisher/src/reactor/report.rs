@@ -3,13 +3,14 @@
 use super::Reactor;
 use super::frontend::Frontend;
 use super::member::Member;
-use super::period::Period;
+use super::other::Other;
+use super::period::{Answer, Period};
 use crate::alarm::Finding;
 use crate::clock;
 use crate::metrics::{Scene, Totals};
 use crate::schedule::Desc;
 use crate::status::{
-    BackendStatus, DescriptorStatus, Document, HsDirStatus, Legacy, ServiceStatus, TorStatus,
+    BackendStatus, DescriptorStatus, Document, HsDirStatus, Legacy, OtherStatus, ServiceStatus, TorStatus,
 };
 use data_encoding::BASE64_NOPAD;
 use onionkeep_common::OnionAddress;
@@ -65,6 +66,7 @@ impl Frontend {
             bundles: self.certs.status(clock::now()),
             backends: self.members.iter().map(backend).collect(),
             removed: self.removed_at_run_time(),
+            former_until: self.former_until(clock::now()).map(|until| until.0),
             descriptors: descs.map(|(desc, role)| self.descriptor_status(desc, role)).collect(),
             legacy: Legacy::default(),
         };
@@ -112,6 +114,9 @@ impl Frontend {
                 at: answer.and_then(|answer| answer.at).map(|time| time.0),
                 stored_revision: answer.and_then(|answer| answer.stored).map(|(revision, _at)| revision),
                 stored_at: answer.and_then(|answer| answer.stored).map(|(_revision, at)| at.0),
+                copy: answer.map_or("none", Answer::copy_name).to_owned(),
+                given_revision: answer.and_then(|answer| answer.look).and_then(|look| look.revision),
+                looked_at: answer.and_then(|answer| answer.look).map(|look| look.at.0),
             }
         });
         DescriptorStatus {
@@ -127,7 +132,19 @@ impl Frontend {
             blocks: last.map_or(0, |last| last.blocks),
             uploaded: last.map(|last| last.at.0),
             next_upload: desc.next_upload().map(|time| time.0),
+            other: period.and_then(|period| other_status(&period.other)),
             hsdirs: hsdirs.collect(),
         }
     }
+}
+
+/// What is to be said about another publisher.
+fn other_status(other: &Other) -> Option<OtherStatus> {
+    other.last.map(|(revision, seen)| OtherStatus {
+        revision,
+        seen: seen.0,
+        uploaded: other.uploaded.map(|at| at.0),
+        same_secret: other.shares_secret(),
+        clock_ahead: other.ahead,
+    })
 }

@@ -2,7 +2,7 @@
 
 use crate::certs::{CertSourceError, Given, Source};
 use crate::consensus::{Consensus, Fingerprint, Role};
-use crate::probe::{Probed, SocksAddr, probe};
+use crate::probe::{Probed, Question, SocksAddr, probe};
 use crate::tor::{FetchFailure, PostFailure, Tor, TorConfig, TorError, TorEvent};
 use onionkeep_common::wire::CertifyRequest;
 use onionkeep_common::{OnionAddress, TimePeriod, UnixTime};
@@ -60,6 +60,15 @@ pub(super) enum ServiceDone {
         ask: u64,
         /// The period that was asked for.
         role: Role,
+        /// The answer.
+        answer: Result<Vec<u8>, FetchFailure>,
+    },
+    /// One HSDir's answer about our own descriptor, to be compared with what it took.
+    Looked {
+        /// The descriptor's period.
+        period: TimePeriod,
+        /// The HSDir.
+        hsdir: Fingerprint,
         /// The answer.
         answer: Result<Vec<u8>, FetchFailure>,
     },
@@ -146,6 +155,18 @@ pub(super) async fn fetch(
     ServiceDone::Fetched { backend, ask, role, answer }
 }
 
+/// Asks one HSDir for our own descriptor, to compare it with what it took.
+pub(super) async fn look(
+    tor: Tor,
+    onion: OnionAddress,
+    period: TimePeriod,
+    hsdir: Fingerprint,
+) -> ServiceDone {
+    let answers = tor.fetch(&onion, &[hsdir], FETCH_DEADLINE).await;
+    let answer = answers.into_iter().next().map_or(Err(FetchFailure::Timeout), |(_hsdir, answer)| answer);
+    ServiceDone::Looked { period, hsdir, answer }
+}
+
 /// Asks HSDirs for our own descriptor.
 pub(super) async fn counter(
     tor: Tor,
@@ -162,11 +183,10 @@ pub(super) async fn counter(
 pub(super) async fn probe_backend(
     socks: SocksAddr,
     backend: usize,
-    onion: OnionAddress,
-    port: u16,
+    question: Question,
     deadline: Duration,
 ) -> ServiceDone {
-    ServiceDone::Probed { backend, probed: probe(&socks, &onion, port, deadline).await }
+    ServiceDone::Probed { backend, probed: probe(&socks, &question, deadline).await }
 }
 
 /// Asks the signer, the bundles, or both.

@@ -74,6 +74,21 @@ fn every_input_changes_the_key() {
     assert!(keys.windows(2).all(|pair| pair[0] != pair[1]));
 }
 
+#[test]
+fn a_counter_tells_its_position_and_a_strange_one_none() {
+    let key = other_key(3);
+    for position in [1, 2, 2047, 2048, 2049, 86_400, 172_800, MAX_POSITION] {
+        let counter = key.counter_at(position).unwrap();
+        assert_eq!(key.position_of(counter), Some(position));
+        assert_eq!(key.position_of(counter + 1), None, "{position}");
+    }
+    assert_eq!(key.position_of(0), None);
+    assert_eq!(key.position_of(u64::MAX), None);
+    let strangers =
+        (1..500).filter(|at| key.position_of(other_key(4).counter_at(at * 300).unwrap()).is_some());
+    assert!(strangers.count() <= 2);
+}
+
 proptest::proptest! {
     #![proptest_config(proptest::prelude::ProptestConfig::with_cases(32))]
 

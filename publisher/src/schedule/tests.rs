@@ -5,6 +5,7 @@ use crate::consensus::Srv;
 use onionkeep_common::{PeriodLength, PeriodNumber};
 
 mod away;
+mod looks;
 mod year;
 
 /// Dice that repeat.
@@ -34,7 +35,8 @@ fn hsdir(number: u8) -> Fingerprint {
 
 fn desc_plan(number: u64, hsdirs: &[u8]) -> DescPlan {
     let role = Role { period: period(number), srv: Srv([0; 32]), run_start: NOON.minus(43_200) };
-    DescPlan { role, hsdirs: hsdirs.iter().map(|number| hsdir(*number)).collect() }
+    let hsdirs: Vec<_> = hsdirs.iter().map(|number| hsdir(*number)).collect();
+    DescPlan { role, asked: hsdirs.clone(), hsdirs }
 }
 
 /// A consensus whose descriptors are of periods `first` and the one after, the second being fetched.
@@ -94,6 +96,9 @@ impl Bench {
                     }
                     Action::Probe { backend } => next.extend(self.feed(Event::Probed(backend, true))),
                     Action::LearnCounter { period } => next.extend(self.feed(Event::CounterLearned(period))),
+                    Action::Look { period, hsdir } => {
+                        next.extend(self.feed(Event::Looked(period, hsdir, Found::Ours)));
+                    }
                     Action::Certify { period } => {
                         let expires = ExpirationHours::of_desc_signing_cert(self.now);
                         next.extend(self.feed(Event::Certified(period, expires)));

@@ -1,10 +1,13 @@
 //! When to upload one descriptor, to which HSDirs, and when to ask for its certificate: the clocks of one descriptor.
 
+mod looks;
+
 use super::cert::{CertClock, Gate};
 use super::dice::{Dice, doubling};
+use super::look::LookClock;
 use super::{Action, DescPlan, Digest, Stored, Why};
 use crate::consensus::Fingerprint;
-use onionkeep_common::UnixTime;
+use onionkeep_common::{TimePeriod, UnixTime};
 
 /// Time between two uploads, in **seconds**.
 ///
@@ -38,12 +41,17 @@ struct Slot {
     failures: u32,
     /// When to try again after a failure.
     retry_at: Option<UnixTime>,
+    /// Whether it has confirmed the last upload to it.
+    confirmed: bool,
+    /// When to see what it gives.
+    look: LookClock,
 }
 
 impl Slot {
     /// An HSDir to which nothing was sent.
-    const fn new(hsdir: Fingerprint) -> Self {
-        Self { hsdir, in_flight: None, failures: 0, retry_at: None }
+    fn new(hsdir: Fingerprint) -> Self {
+        let look = LookClock::default();
+        Self { hsdir, in_flight: None, failures: 0, retry_at: None, confirmed: false, look }
     }
 }
 
@@ -76,6 +84,10 @@ pub(super) struct Context {
     pub(super) online: bool,
     /// Every backend was answered for at least once.
     pub(super) all_answered: bool,
+    /// The period that clients fetch now: only its descriptor can be asked for.
+    pub(super) fetched: Option<TimePeriod>,
+    /// Within how many **seconds** after an upload its HSDirs are looked at; 0 if never.
+    pub(super) look_within: u64,
 }
 
 /// One descriptor of a service.
@@ -202,6 +214,7 @@ impl Desc {
             return;
         }
         self.prepare(now, out);
+        self.look(now, context, out);
         if self.points.is_none() {
             return;
         }
@@ -245,6 +258,8 @@ impl Desc {
             if due.is_some() || slot.retry_at.is_some_and(|at| now >= at) {
                 slot.in_flight = Some((number, now));
                 slot.retry_at = None;
+                slot.confirmed = false;
+                slot.look.cancel();
                 hsdirs.push(slot.hsdir);
             }
         }
@@ -272,12 +287,13 @@ impl Desc {
     pub(super) fn uploaded(
         &mut self,
         now: UnixTime,
-        hsdir: Fingerprint,
-        number: u64,
+        (hsdir, number): (Fingerprint, u64),
         stored: Stored,
-        fetched_now: bool,
+        context: &Context,
         dice: &mut dyn Dice,
     ) {
+        let fetched_now = context.fetched == Some(self.plan.role.period);
+        let asked = self.plan.asked.contains(&hsdir);
         let mine = |slot: &&mut Slot| {
             slot.hsdir == hsdir && slot.in_flight.is_some_and(|(last, _since)| last == number)
         };
@@ -286,6 +302,10 @@ impl Desc {
         let wait = match stored {
             Stored::Yes => {
                 slot.failures = 0;
+                slot.confirmed = true;
+                if fetched_now {
+                    slot.look.stored(now, context.look_within, dice, asked);
+                }
                 return;
             }
             Stored::Rejected if slot.failures < 2 => dice.about(REJECTED_RETRY),
@@ -320,6 +340,7 @@ impl Desc {
                 slot.retry_at = Some(now);
             }
         }
+        self.slots.iter_mut().for_each(|slot| slot.look.give_up(lost));
         self.cert.give_up(lost);
         if let Counter::Asked(since) = self.counter
             && now.since(since) >= COUNTER_WAIT
@@ -340,6 +361,7 @@ impl Desc {
         for slot in &mut self.slots {
             slot.in_flight.iter_mut().for_each(|(_number, since)| back(since));
             slot.retry_at.iter_mut().for_each(back);
+            slot.look.shift_back(seconds);
         }
         if let Counter::Asked(since) = &mut self.counter {
             back(since);
@@ -351,8 +373,10 @@ impl Desc {
         let asked =
             if let Counter::Asked(since) = self.counter { Some(since.plus(COUNTER_WAIT)) } else { None };
         let retries = self.slots.iter().filter_map(|slot| slot.retry_at);
+        let looks = self.slots.iter().filter_map(|slot| slot.look.wake());
         let due = self.due.map(|due| due.not_before);
-        let times = retries.chain(self.next_upload).chain(due).chain(self.cert.wake()).chain(asked);
+        let times =
+            retries.chain(looks).chain(self.next_upload).chain(due).chain(self.cert.wake()).chain(asked);
         times.filter(|time| *time > now).min()
     }
 }

@@ -4,7 +4,7 @@ use crate::descriptor::{PERIOD_KEYS_LEN, PeriodKeys};
 use data_encoding::BASE64_NOPAD;
 use onionkeep_common::cert::CERT_LEN;
 use onionkeep_common::keys::KeyError;
-use onionkeep_common::{DescSigningKey, EncodedCert, IntroAuthKey, OnionAddress, TimePeriod};
+use onionkeep_common::{DescSigningKey, EncodedCert, IntroAuthKey, OnionAddress, TimePeriod, UnixTime};
 use zeroize::Zeroizing;
 
 /// First line of the file.
@@ -27,13 +27,15 @@ pub struct PeriodState {
     pub cert: Option<EncodedCert>,
     /// The introduction points that were listed last.
     pub listed: Vec<IntroAuthKey>,
+    /// Until when the publisher that had this address before has to answer those who know its descriptor.
+    pub former_until: Option<UnixTime>,
 }
 
 impl PeriodState {
     /// A period in which nothing has happened.
     #[must_use]
     pub const fn new(period: TimePeriod, keys: PeriodKeys) -> Self {
-        Self { period, keys, slot: None, revision: 0, cert: None, listed: Vec::new() }
+        Self { period, keys, slot: None, revision: 0, cert: None, listed: Vec::new(), former_until: None }
     }
 
     /// Takes the private half of a slot's key; a certificate of another key goes.
@@ -99,6 +101,9 @@ impl PeriodState {
         for key in &self.listed {
             line("listed", &encode(key.as_bytes()));
         }
+        if let Some(until) = self.former_until {
+            line("former-until", &until.0.to_string());
+        }
         text
     }
 
@@ -113,6 +118,7 @@ impl PeriodState {
             return Err("it is not a period file of this version");
         }
         let (mut keys, mut slot, mut revision, mut cert, mut listed) = (None, None, None, None, Vec::new());
+        let mut former_until = None;
         for line in lines {
             let (word, value) = line.split_once(' ').ok_or("a line has no value")?;
             match word {
@@ -132,12 +138,18 @@ impl PeriodState {
                 "listed" => listed.push(
                     IntroAuthKey::from_bytes(*decode(value)?).map_err(|_key| "a listed key is not a key")?,
                 ),
+                "former-until" => {
+                    let until =
+                        value.parse().map_err(|_number| "the end of the former publisher is not a number")?;
+                    former_until = Some(UnixTime(until));
+                }
                 _ => return Err("it has an unknown line"),
             }
         }
         let keys = PeriodKeys::from_bytes(&*keys.ok_or("the keys are missing")?);
         let keys = keys.map_err(|_why| "the keys are not usable")?;
-        Ok(Self { period, keys, slot, revision: revision.ok_or("the revision is missing")?, cert, listed })
+        let revision = revision.ok_or("the revision is missing")?;
+        Ok(Self { period, keys, slot, revision, cert, listed, former_until })
     }
 }
 

@@ -46,11 +46,13 @@ fn a_period_is_read_back_as_it_was() {
     made.cert = Some(EncodedCert([7; 140]));
     let key = curve25519_dalek::constants::ED25519_BASEPOINT_COMPRESSED.to_bytes();
     made.listed = vec![IntroAuthKey::from_bytes(key).unwrap()];
+    made.former_until = Some(onionkeep_common::UnixTime(1_800_000_000));
     state.save(&onion(), &made).unwrap();
     let (read, damage) = state.load_or_make(&onion(), period(7)).unwrap();
     assert!(damage.is_none());
     assert_eq!(*read.keys.to_bytes(), *made.keys.to_bytes());
     assert_eq!((read.revision, read.cert, read.listed), (made.revision, made.cert, made.listed));
+    assert_eq!(read.former_until, made.former_until);
     assert!(state.load(&onion(), period(8)).unwrap().is_none());
 }
 

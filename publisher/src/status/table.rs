@@ -90,8 +90,25 @@ fn write_descriptor(f: &mut fmt::Formatter<'_>, descriptor: &DescriptorStatus, n
         f,
         "    revision {revision}, {points} points, uploaded {uploaded}, next {next}, certificate ends {cert}"
     )?;
+    if let Some(other) = &descriptor.other {
+        let secret = match other.same_secret {
+            Some(true) => "the same counter secret",
+            Some(false) => "ANOTHER counter secret",
+            None => "perhaps the same counter secret",
+        };
+        writeln!(
+            f,
+            "    another publisher with {secret}, revision {}, seen {}",
+            other.revision,
+            ago(now, Some(other.seen))
+        )?;
+    }
     for hsdir in &descriptor.hsdirs {
-        writeln!(f, "    {} {} {}", hsdir.fingerprint, ago(now, hsdir.at), hsdir.result)?;
+        write!(f, "    {} {} {}", hsdir.fingerprint, ago(now, hsdir.at), hsdir.result)?;
+        match hsdir.looked_at {
+            Some(at) => writeln!(f, ", {} {}", hsdir.copy, ago(now, Some(at)))?,
+            None => writeln!(f)?,
+        }
     }
     Ok(())
 }

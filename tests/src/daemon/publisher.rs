@@ -52,6 +52,8 @@ pub struct Service {
     pub mode: Option<&'static str>,
     /// `intro_points`; the program's default without it.
     pub max_points: Option<u8>,
+    /// `check_uploads_seconds`; the program's default without it.
+    pub check_uploads: Option<u64>,
 }
 
 /// A publisher, running or not.
@@ -104,8 +106,8 @@ impl Publisher {
     pub fn config_text(&self) -> String {
         let dir = self.dir.display();
         let mut text = format!(
-            "state_dir = \"{dir}/state\"\nstatus_socket = \"{}\"\n\n[metrics]\nlisten = \"unix:{}\"\n\n\
-             [tor]\ncontrol = \"unix:{}\"\nsocks = \"127.0.0.1:{}\"\n",
+            "state_dir = \"{dir}/state\"\nstatus_socket = \"{}\"\ncontrol_socket = \"{dir}/run/control.sock\"\n\n\
+             [metrics]\nlisten = \"unix:{}\"\n\n[tor]\ncontrol = \"unix:{}\"\nsocks = \"127.0.0.1:{}\"\n",
             self.status_socket().display(),
             self.metrics_socket().display(),
             self.control.display(),
@@ -127,6 +129,9 @@ impl Publisher {
             }
             if let Some(points) = service.max_points {
                 text.push_str(&format!("intro_points = {points}\n"));
+            }
+            if let Some(seconds) = service.check_uploads {
+                text.push_str(&format!("check_uploads_seconds = {seconds}\n"));
             }
             for (name, address) in &service.backends {
                 text.push_str(&format!("[[service.backend]]\nname = \"{name}\"\naddress = \"{address}\"\n"));

@@ -104,6 +104,17 @@ impl Backend {
         self.node.kill()
     }
 
+    /// Makes it answer those who know its introduction points, but publish no more, as an operator does: torrc and reload.
+    pub fn publish_no_more(&mut self) -> Result<()> {
+        self.node.add_to_torrc("PublishHidServDescriptors 0\n")?;
+        self.node.reload()?;
+        wait::until(&format!("{} to have read its torrc", self.name), Duration::from_secs(20), || {
+            let lines = self.uploads.ask("GETCONF PublishHidServDescriptors")?;
+            let read = lines.iter().any(|line| line.text.ends_with("=0"));
+            Ok(if read { Seen::Ready(()) } else { Seen::NotYet("still the old one".into()) })
+        })
+    }
+
     /// Starts its tor again.
     pub fn restart(&mut self) -> Result<()> {
         self.node.start()?;

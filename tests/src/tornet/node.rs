@@ -56,6 +56,13 @@ impl Node {
         files::write(&self.dir.join("torrc"), format!("{common}{torrc}"), User::Tor, 0o644)
     }
 
+    /// Adds to the configuration; it counts from the next start or reload.
+    pub fn add_to_torrc(&self, lines: &str) -> Result<()> {
+        let path = self.dir.join("torrc");
+        let torrc = std::fs::read_to_string(&path)?;
+        files::write(&path, format!("{torrc}{lines}"), User::Tor, 0o644)
+    }
+
     /// Its nickname.
     #[must_use]
     pub fn name(&self) -> &str {

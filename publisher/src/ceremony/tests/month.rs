@@ -160,7 +160,8 @@ impl<'a> World<'a> {
             relay_count: 0,
         };
         let schedule = consensus.schedule(false);
-        let desc = |role: Role| DescPlan { role, hsdirs: vec![Fingerprint([1; 20]), Fingerprint([2; 20])] };
+        let hsdirs = vec![Fingerprint([1; 20]), Fingerprint([2; 20])];
+        let desc = |role: Role| DescPlan { role, hsdirs: hsdirs.clone(), asked: hsdirs.clone() };
         let plan = Plan {
             valid_after: consensus.valid_after,
             live_from: consensus.valid_after.minus(86_400),
@@ -190,6 +191,7 @@ impl<'a> World<'a> {
             Action::Fetch { backend, .. } => vec![Event::Fetched(backend, Verdict::Good)],
             Action::Probe { backend } => vec![Event::Probed(backend, true)],
             Action::LearnCounter { period } => vec![Event::CounterLearned(period)],
+            Action::Look { .. } => Vec::new(),
             Action::Certify { period } => vec![self.certify(period)],
             Action::Upload { period, number, hsdirs, .. } => {
                 self.upload(period);

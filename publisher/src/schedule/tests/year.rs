@@ -40,6 +40,7 @@ struct World {
     hsdirs: Vec<HsDir>,
     stored: HashMap<(TimePeriod, Fingerprint), Copy>,
     floors: HashMap<TimePeriod, u64>,
+    rounds: HashMap<TimePeriod, u64>,
     certs: HashMap<TimePeriod, ExpirationHours>,
     plan: Option<Plan>,
     /// Since when each descriptor and each of its HSDirs is in the plan that the machine has.
@@ -47,6 +48,7 @@ struct World {
     tor_until: u64,
     signer_until: u64,
     uploads: u64,
+    looks: u64,
     rejected: u64,
     points: u8,
 }
@@ -71,12 +73,14 @@ impl World {
             hsdirs: (0..HSDIRS).map(hsdir).collect(),
             stored: HashMap::new(),
             floors: HashMap::new(),
+            rounds: HashMap::new(),
             certs: HashMap::new(),
             plan: None,
             since: HashMap::new(),
             tor_until: 0,
             signer_until: 0,
             uploads: 0,
+            looks: 0,
             rejected: 0,
             points: 1,
         }
@@ -125,7 +129,8 @@ impl World {
             let blinded = onion().identity().blinded(role.period).unwrap();
             let ring = Ring::new(&consensus.hsdirs, role.period, &role.srv);
             let hsdirs = ring.responsible(&blinded, 2, 4);
-            DescPlan { role, hsdirs: hsdirs.iter().map(|hsdir| hsdir.fingerprint).collect() }
+            let hsdirs: Vec<_> = hsdirs.iter().map(|hsdir| hsdir.fingerprint).collect();
+            DescPlan { role, asked: hsdirs.clone(), hsdirs }
         };
         let plan = Plan {
             valid_after: consensus.valid_after,
@@ -189,8 +194,9 @@ impl World {
                 *floor = (*floor).max(highest);
                 self.later(3, Pending::Event(Event::CounterLearned(period)));
             }
+            Action::Look { period, hsdir } => self.look(period, hsdir),
             Action::Certify { period } => self.certify(period),
-            Action::Upload { period, number, hsdirs, .. } => self.upload(period, number, &hsdirs),
+            Action::Upload { period, number, hsdirs, why } => self.upload(period, (number, why), &hsdirs),
             Action::Begin { period } => {
                 self.feed(Event::Points(period, Some(Digest([self.points; 32]))));
             }
@@ -198,6 +204,25 @@ impl World {
                 self.certs.remove(&period);
             }
         }
+    }
+
+    /// Our tor asks an HSDir for the descriptor of the period that clients fetch.
+    fn look(&mut self, period: TimePeriod, hsdir: Fingerprint) {
+        assert_eq!(
+            Some(period),
+            self.plan.as_ref().map(|plan| plan.fetch_period),
+            "another cannot be asked for"
+        );
+        let round = self.rounds.get(&period).copied().unwrap_or_default();
+        let copy = self.stored.get(&(period, hsdir)).filter(|copy| self.real < copy.until);
+        let found = match copy.map(|copy| copy.counter.cmp(&round)) {
+            _ if self.chance(20) => Found::Unclear,
+            None => Found::Missing,
+            Some(std::cmp::Ordering::Less) => Found::Older,
+            Some(_) => Found::Ours,
+        };
+        self.looks += 1;
+        self.later(5, Pending::Event(Event::Looked(period, hsdir, found)));
     }
 
     fn certify(&mut self, period: TimePeriod) {
@@ -210,7 +235,7 @@ impl World {
         }
     }
 
-    fn upload(&mut self, period: TimePeriod, number: u64, hsdirs: &[Fingerprint]) {
+    fn upload(&mut self, period: TimePeriod, (number, why): (u64, Why), hsdirs: &[Fingerprint]) {
         assert!(self.real >= self.tor_until, "an upload without tor");
         self.uploads += 1;
         let plan = self.plan.as_ref().unwrap();
@@ -226,6 +251,9 @@ impl World {
         let counter = curve.max(*floor + 1);
         assert!(counter > *floor, "counters rise");
         *floor = counter;
+        if why != Why::Retry {
+            self.rounds.insert(period, counter);
+        }
         for hsdir in hsdirs {
             let lost = self.chance(33);
             let arrives = !lost || self.chance(2);
@@ -292,6 +320,7 @@ impl World {
     }
 
     fn run(&mut self) {
+        self.machine.set_looks(3600);
         self.feed(Event::TorUp);
         self.read_consensus();
         let mut checked = 0;
@@ -325,5 +354,6 @@ fn a_year_without_a_hole() {
     // Two descriptors, one upload each per 90 minutes, and those for changes, new HSDirs, retries.
     let plain = 2 * YEAR / 5400;
     assert!((plain..plain * 3).contains(&world.uploads), "{} uploads, {plain} regular ones", world.uploads);
+    assert!((plain..plain * 5).contains(&world.looks), "{} looks at 8 HSDirs of one descriptor", world.looks);
     assert_eq!(world.rejected, 0, "no HSDir ever refuses a counter");
 }
