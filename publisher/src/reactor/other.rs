@@ -2,14 +2,16 @@
 //!
 //! Counters lie on a curve that only those who share the counter secret can compute. A counter on our curve is from a peer
 //! with the same secret (one chance in some 30,000 that it is not), and tells the second by the peer's clock. A peer's
-//! counter can be off the curve after a refusal: one above ours. So a stranger is one whose counters are elsewhere, again
-//! and again.
+//! counter can be off the curve after a refusal: a little above ours, or raised by some minutes. So a stranger is one whose
+//! counters are elsewhere again and again, and never on the curve.
 
 use crate::revision::CounterKey;
 use onionkeep_common::UnixTime;
 
-/// So many counters in a row that are off the curve make a stranger.
+/// So many counters off the curve, and none on it, make a stranger.
 const STRANGE: u32 = 3;
+/// ... if they were seen so many **seconds** apart: the copies of one upload that was refused differ a little.
+const APART: u64 = 1800;
 /// A counter so little above ours is that of a publisher that was refused and went above ours.
 const ABOVE: u64 = 64;
 /// A peer's clock may be so far ahead until it is worth a word, in **seconds**.
@@ -59,8 +61,10 @@ pub(super) struct Other {
     pub(super) uploaded: Option<UnixTime>,
     /// By how many **seconds** its clock is ahead of ours at least, if that is worth a word.
     pub(super) ahead: Option<u64>,
-    /// Counters in a row that are off our curve.
+    /// Counters that are off our curve.
     strange: u32,
+    /// When the last of them was counted.
+    counted: Option<UnixTime>,
     /// Whether one of its counters was on our curve.
     peer: bool,
 }
@@ -78,17 +82,21 @@ impl Other {
         if let Some(uploaded) = self.uploaded {
             let ahead = uploaded.since(seen.now);
             self.ahead = (ahead > CLOCK).then_some(ahead);
-            (self.peer, self.strange) = (true, 0);
+            self.peer = true;
             return Judged::Peer { ahead: self.ahead };
         }
         let just_above = (1..=ABOVE).contains(&seen.revision.saturating_sub(seen.own));
-        self.strange = self.strange.saturating_add(u32::from(!just_above));
+        let apart = self.counted.is_none_or(|counted| seen.now.since(counted) >= APART);
+        if apart && !just_above {
+            self.counted = Some(seen.now);
+            self.strange = self.strange.saturating_add(1);
+        }
         if self.is_stranger() { Judged::Stranger } else { Judged::Unsure }
     }
 
     /// Whether it does not share our secret.
     pub(super) const fn is_stranger(&self) -> bool {
-        self.strange >= STRANGE
+        self.strange >= STRANGE && !self.peer
     }
 
     /// Whether it shares our secret; `None` if that is not clear.
@@ -141,6 +149,21 @@ mod tests {
             assert_eq!(other.shares_secret(), None);
             assert_eq!(other.see(&seen(secret, 60_000, 60_600), &ours), Judged::Stranger);
             assert_eq!(other.shares_secret(), Some(false));
+        }
+    }
+
+    #[test]
+    fn copies_of_one_upload_that_was_refused_are_not_three() {
+        let (mut other, ours) = (Other::default(), key(1));
+        for copy in 0..8 {
+            let raised = ours.counter_at(50_000).unwrap() + (1 << 25) + copy;
+            let seen = Seen { revision: raised, own: 5, now: RUN.plus(50_000 + copy * 60), run_start: RUN };
+            assert_eq!(other.see(&seen, &ours), Judged::Unsure);
+        }
+        // Nor is one whose counter was on the curve once.
+        other.see(&seen(1, 53_000, 53_000), &ours);
+        for at in 0..5 {
+            assert_ne!(other.see(&seen(2, 60_000 + at * 4000, 60_000 + at * 4000), &ours), Judged::Stranger);
         }
     }
 
