@@ -38,6 +38,7 @@ pub(crate) fn tell(stage: &mut Stage) -> Result<()> {
     stage.publisher.start()?;
     stage.publisher.wait_status("the first publisher's uploads", LIMIT, everywhere)?;
 
+    stage.publisher.wait_status("an HSDir to give what it took", LIMIT, held)?;
     let (second_signer, mut second) = second(stage, &source, &address, &tor, service)?;
     second.start()?;
     second.wait_status("the second publisher's uploads", LIMIT, everywhere)?;
@@ -106,6 +107,16 @@ fn everywhere(status: &Value) -> Result<()> {
     for hsdir in descriptors.iter().flat_map(|one| one["hsdirs"].as_array().into_iter().flatten()) {
         ensure!(!hsdir["stored_revision"].is_null(), "an HSDir says: {}", hsdir["result"]);
     }
+    Ok(())
+}
+
+/// Whether an HSDir gave exactly what it took, and none anything else.
+fn held(status: &Value) -> Result<()> {
+    let descriptors = status["services"][0]["descriptors"].as_array().context("no descriptors")?;
+    let hsdirs = descriptors.iter().flat_map(|one| one["hsdirs"].as_array().into_iter().flatten());
+    let copies: Vec<_> = hsdirs.map(|hsdir| hsdir["copy"].as_str().unwrap_or_default()).collect();
+    ensure!(copies.contains(&"held"), "copies are {copies:?}");
+    ensure!(copies.iter().all(|copy| ["held", "acknowledged"].contains(copy)), "copies are {copies:?}");
     Ok(())
 }
 
