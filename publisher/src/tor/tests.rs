@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 mod control_port;
 mod directory;
 mod hostile;
+mod looks;
 mod network;
 mod real;
 
