@@ -52,16 +52,17 @@ async fn what_became_of_an_upload_is_seen_by_asking_for_it_and_a_bad_hsdir_block
     let (tor, _news) = connected(&port, conn::Limits::USUAL).await;
     let all = [HANGS, KEEPS, DROPS, KEEPS_OLD].map(hsdir);
     let wait = Duration::from_secs(2);
-    let (hung, good) = tokio::join!(tor.post(&onion(), all[0], TEXT, wait), async {
+    let onion = onion();
+    let (hung, good) = tokio::join!(tor.post(&onion, all[0], TEXT, wait), async {
         let mut answers = Vec::new();
         for hsdir in &all[1..] {
-            answers.push(tor.post(&onion(), *hsdir, TEXT, SOON).await);
+            answers.push(tor.post(&onion, *hsdir, TEXT, SOON).await);
         }
         answers
     });
     assert_eq!(hung, Err(PostFailure::Timeout));
     assert!(good.iter().all(Result::is_ok), "all others say that they have it: {good:?}");
-    let found: HashMap<_, _> = tor.fetch(&onion(), &all, wait).await.into_iter().collect();
+    let found: HashMap<_, _> = tor.fetch(&onion, &all, wait).await.into_iter().collect();
     let kept = String::from_utf8(found[&hsdir(KEEPS)].clone().unwrap()).unwrap();
     assert!(kept.lines().eq(TEXT.lines()), "{kept:?}");
     assert_eq!(found[&hsdir(DROPS)], Err(FetchFailure::NotFound));
