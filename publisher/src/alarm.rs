@@ -49,6 +49,8 @@ pub enum Name {
     BackendPow,
     /// The backends differ in what a descriptor can say once only.
     BackendsDiffer,
+    /// Another publisher of the address has another counter secret.
+    PublishersDiffer,
     /// No backend counts as up.
     NoBackend,
     /// Nobody can read the descriptor.
@@ -59,7 +61,7 @@ pub enum Name {
 
 impl Name {
     /// All of them.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::TorAway,
         Self::TorOffline,
         Self::NoConsensus,
@@ -80,6 +82,7 @@ impl Name {
         Self::BackendMissing,
         Self::BackendPow,
         Self::BackendsDiffer,
+        Self::PublishersDiffer,
         Self::NoBackend,
         Self::NoClients,
         Self::StateFault,
@@ -109,6 +112,7 @@ impl Name {
             Self::BackendMissing => "backend-missing",
             Self::BackendPow => "backend-pow",
             Self::BackendsDiffer => "backends-differ",
+            Self::PublishersDiffer => "publishers-differ",
             Self::NoBackend => "no-backend",
             Self::NoClients => "no-clients",
             Self::StateFault => "state-fault",
@@ -150,7 +154,8 @@ impl Name {
             | Self::BackendDown
             | Self::BackendMissing
             | Self::BackendPow
-            | Self::BackendsDiffer => Level::Warn,
+            | Self::BackendsDiffer
+            | Self::PublishersDiffer => Level::Warn,
         }
     }
 
@@ -173,6 +178,7 @@ impl Name {
             | Self::BackendMissing
             | Self::BackendPow
             | Self::BackendsDiffer
+            | Self::PublishersDiffer
             | Self::NoClients
             | Self::StateFault => 0,
         }

@@ -6,6 +6,7 @@ use super::period::Period;
 use crate::alarm::{Change, Finding, Key, Name, Raised};
 use crate::backend::Health;
 use crate::clock;
+use crate::consensus::Fingerprint;
 use crate::log::{self, Level, Line};
 use crate::merge::Mode;
 use crate::schedule::Desc;
@@ -221,6 +222,10 @@ impl Frontend {
             );
             found.push(Finding::of(Name::SizeClassLeft, role, text));
         }
+        if period.other.is_stranger() {
+            let text = format!("{}: {}", super::other::DIFFERS, super::other::COPY_SECRET);
+            found.push(Finding::of(Name::PublishersDiffer, role, text));
+        }
         let (stored, all) = held(desc, period, now);
         if now.since(last.at) > ANSWER_LATE && stored.saturating_mul(100) < all.saturating_mul(share(percent))
         {
@@ -231,9 +236,14 @@ impl Frontend {
 
     /// What is worth a look in the status, but no alarm: a few HSDirs are always slow or on their way out.
     pub(super) fn notes(&self, now: UnixTime, hsdirs_percent: u32) -> Vec<String> {
-        let mut notes = Vec::new();
+        let mut notes: Vec<_> = self.former_warning(now).into_iter().collect();
         for (desc, role) in self.machine.descs().iter().zip(["first", "second"]) {
             let Some(period) = self.period_of(desc) else { continue };
+            if let Some(ahead) = period.other.ahead {
+                notes.push(format!(
+                    "the clock of the other publisher of this address is {ahead} s ahead of ours"
+                ));
+            }
             let late = period.last.is_some_and(|last| now.since(last.at) > ANSWER_LATE);
             let (stored, all) = held(desc, period, now);
             let enough = stored.saturating_mul(100) >= all.saturating_mul(share(hsdirs_percent));
@@ -253,9 +263,11 @@ fn share(percent: u32) -> usize {
 /// How many HSDirs hold a descriptor that they will still have in a while, and how many should.
 fn held(desc: &Desc, period: &Period, now: UnixTime) -> (usize, usize) {
     let hsdirs = &desc.plan().hsdirs;
-    let held = |answer: &&super::period::Answer| {
+    let fresh = |answer: &super::period::Answer| {
         answer.stored.is_some_and(|(_revision, at)| now.since(at) <= UPLOAD_OLD)
     };
-    let stored = hsdirs.iter().filter_map(|hsdir| period.answers.get(hsdir)).filter(held).count();
+    let held =
+        |hsdir: &&Fingerprint| period.is_current_at(hsdir) && period.answers.get(hsdir).is_some_and(fresh);
+    let stored = hsdirs.iter().filter(held).count();
     (stored, hsdirs.len())
 }
