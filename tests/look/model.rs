@@ -191,6 +191,8 @@ fn plan(world: &World, hour: usize) -> Plan {
                 )
             })
             .collect(),
+        // Looks at the HSDirs are fetches; here only uploads are judged.
+        asked: Vec::new(),
     };
     Plan {
         valid_after,
@@ -249,7 +251,7 @@ impl Run {
                     Action::End { period } => {
                         self.points.remove(&period.number.0);
                     }
-                    Action::Probe { .. } => {}
+                    Action::Probe { .. } | Action::Look { .. } => {}
                 }
             }
         }

@@ -130,6 +130,7 @@ impl Collector {
             probe_interval: None,
             mode: Some("ordinary"),
             max_points: Some(3),
+            check_uploads: None,
         };
         publisher.serve(ours.iter().map(service).collect())?;
         publisher.start()?;
