@@ -263,6 +263,9 @@ mod tests {
             at: Some(1_799_999_940),
             stored_revision: None,
             stored_at: None,
+            copy: String::new(),
+            given_revision: None,
+            looked_at: None,
         });
         let text = text(&document, 200);
         for wanted in [

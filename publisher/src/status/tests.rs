@@ -1,8 +1,8 @@
 //! Tests of the status socket and its table.
 
 use super::{
-    AlarmStatus, BackendStatus, DescriptorStatus, Document, HsDirStatus, Legacy, ServiceStatus, SignerStatus,
-    StatusError, StatusServer, Table, TorStatus, ask,
+    AlarmStatus, BackendStatus, DescriptorStatus, Document, HsDirStatus, Legacy, OtherStatus, ServiceStatus,
+    SignerStatus, StatusError, StatusServer, Table, TorStatus, ask,
 };
 use std::io;
 use std::os::unix::fs::PermissionsExt;
