@@ -63,8 +63,8 @@ pub(super) struct Other {
     pub(super) ahead: Option<u64>,
     /// Counters that are off our curve.
     strange: u32,
-    /// When the last of them was counted.
-    counted: Option<UnixTime>,
+    /// The last of them that was counted, and when.
+    counted: Option<(u64, UnixTime)>,
     /// Whether one of its counters was on our curve.
     peer: bool,
 }
@@ -86,9 +86,12 @@ impl Other {
             return Judged::Peer { ahead: self.ahead };
         }
         let just_above = (1..=ABOVE).contains(&seen.revision.saturating_sub(seen.own));
-        let apart = self.counted.is_none_or(|counted| seen.now.since(counted) >= APART);
+        // The copies of one upload that was refused have counters one above the other.
+        let apart = self.counted.is_none_or(|(revision, at)| {
+            seen.now.since(at) >= APART && seen.revision.abs_diff(revision) > ABOVE
+        });
         if apart && !just_above {
-            self.counted = Some(seen.now);
+            self.counted = Some((seen.revision, seen.now));
             self.strange = self.strange.saturating_add(1);
         }
         if self.is_stranger() { Judged::Stranger } else { Judged::Unsure }
