@@ -71,7 +71,7 @@ fn take(stage: &mut Stage) -> Result<()> {
     // for this address.
     let broken = Service {
         address: "25njqamcweflpvkl73j4szahhihoc4xt3ktcgjnpaingr5yhkenl5sid.onion".to_owned(),
-        signer: stage.run.path().join("nobody.sock"),
+        signer: Some(stage.run.path().join("nobody.sock")),
         backends: vec![(
             "nobody".to_owned(),
             "aoqqpp7tzyil4hlq3umoos6atft6jvrqtosq2xy53sdgiesvgg4bqead.onion".to_owned(),

@@ -96,7 +96,7 @@ fn second(
     let mut publisher = Publisher::new(&place, &stage.programs, tor)?;
     let secret = std::fs::read(stage.publisher.dir().join("state/counter-secret"))?;
     files::write(&publisher.dir().join("state/counter-secret"), secret, User::Publisher, 0o600)?;
-    publisher.serve(vec![Service { signer: signer.socket(), ..service }])?;
+    publisher.serve(vec![Service { signer: Some(signer.socket()), ..service }])?;
     Ok((signer, publisher))
 }
 
