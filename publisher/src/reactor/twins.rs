@@ -336,7 +336,9 @@ fn two_publishers_with_equal_clocks_are_hardly_ever_refused() {
 
 #[test]
 fn clocks_that_differ_cost_refusals_but_no_war_and_no_hole() {
-    for (skew, permille) in [(2, 60), (300, 250), (3600, 800)] {
+    // The long form, on request, has clocks that nobody should have.
+    let far = std::env::var_os("ONIONKEEP_TWIN_DAYS").map_or(&[][..], |_days| &[(300, 250), (3600, 800)]);
+    for &(skew, permille) in [(2, 60)].iter().chain(far) {
         for direction in [1, -1] {
             let mut world = World::new([1, 1], skew * direction, 1234);
             world.run(run_length());
