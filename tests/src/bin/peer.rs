@@ -211,6 +211,7 @@ impl Scene {
             probe_interval: None,
             mode: Some("wide"),
             max_points: None,
+            check_uploads: None,
         }])
     }
 
