@@ -284,7 +284,7 @@ mod tests {
         for name in [DONE, PLAN] {
             let path = dir.path().join(name);
             let text = std::fs::read_to_string(&path).unwrap();
-            std::fs::write(&path, &text[..text.len() - 3]).unwrap();
+            std::fs::write(&path, text.split_at(text.len() - 3).0).unwrap();
             assert!(
                 Folder::read(dir.path()).unwrap_err().to_string().contains("no file of a ceremony"),
                 "{name}"

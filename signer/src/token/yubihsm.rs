@@ -12,7 +12,8 @@ use crate::log::{Level, line};
 use crate::pin::Pin;
 use crate::seal::TokenName;
 use device::{AuthKey, Connect, Device, ED25519, HMAC_SHA256, Id, Kind, Trouble};
-use drain::{Drain, Undrained};
+use drain::Drain;
+use fault::{Fault, PASSWORD, failed};
 use log::{LogSink, Record};
 use onionkeep_common::OnionAddress;
 use sha2::{Digest, Sha256};
@@ -22,6 +23,7 @@ use zeroize::Zeroizing;
 mod client;
 mod device;
 mod drain;
+mod fault;
 mod guard;
 mod init;
 pub mod log;
@@ -48,41 +50,6 @@ const SIGN_HMAC_COMMAND: u8 = 0x53;
 const LOG_CHECK: &[u8] = b"onionkeep log check v1";
 /// How long a device that does not answer is left alone, in **seconds**.
 const PAUSE: u32 = 2;
-/// What a password is called in errors.
-const PASSWORD: &str = "password of the authentication key";
-
-/// Why an attempt failed: the device's answer, or a finding that no new session will change.
-#[derive(Debug)]
-enum Fault {
-    /// The device's answer.
-    Trouble(Trouble),
-    /// A finding.
-    Finding(TokenError),
-}
-
-impl From<Trouble> for Fault {
-    fn from(trouble: Trouble) -> Self {
-        Self::Trouble(trouble)
-    }
-}
-
-impl From<TokenError> for Fault {
-    fn from(error: TokenError) -> Self {
-        Self::Finding(error)
-    }
-}
-
-impl From<Undrained> for Fault {
-    fn from(undrained: Undrained) -> Self {
-        match undrained {
-            Undrained::Device(trouble) => Self::Trouble(trouble),
-            Undrained::Record(error) => Self::Finding(TokenError::Failed {
-                what: "putting the device's log on record",
-                why: error.to_string(),
-            }),
-        }
-    }
-}
 
 /// A YubiHSM 2.
 pub struct YubihsmToken {
@@ -272,27 +239,6 @@ impl YubihsmToken {
     }
 }
 
-impl Trouble {
-    /// Whether a new session is the next thing to try.
-    const fn ends_the_session(&self) -> bool {
-        match self {
-            Self::Gone(_) | Self::Password | Self::LogFull => true,
-            Self::Missing | Self::Other(_) => false,
-        }
-    }
-}
-
-/// The error of a call.
-fn failed(what: &'static str, fault: Fault) -> TokenError {
-    match fault {
-        Fault::Finding(error) => error,
-        Fault::Trouble(Trouble::Password) => TokenError::PinIncorrect(PASSWORD),
-        Fault::Trouble(Trouble::LogFull) => TokenError::Failed { what, why: "its log is full".to_owned() },
-        Fault::Trouble(Trouble::Missing) => TokenError::Failed { what, why: "no such object".to_owned() },
-        Fault::Trouble(Trouble::Gone(why) | Trouble::Other(why)) => TokenError::Failed { what, why },
-    }
-}
-
 /// The label of a sealed key, with a fingerprint of the onion: the first 8 octets of SHA-256 of its identity key.
 fn sealed_label(onion: &OnionAddress) -> String {
     let fingerprint = Sha256::digest(onion.identity().as_bytes());
@@ -403,5 +349,7 @@ impl Token for YubihsmToken {
 
 #[cfg(test)]
 mod fake;
+#[cfg(test)]
+mod memory;
 #[cfg(test)]
 mod tests;

@@ -4,15 +4,13 @@ use super::device::{
     AuthKey, Connect, Device, ED25519, FACTORY_KEY, FACTORY_PASSWORD, GENERATED, HMAC_SHA256, Id, Info, Kind,
     NewKey, Trouble,
 };
-use super::log::{Entry, Link, LogSink, Page, Record};
-use crate::ledger::device_log::{DeviceLog, Reading};
+use super::log::{Entry, Page};
 use crate::pin::Pin;
 use ed25519_dalek::{Signer, SigningKey};
 use hmac::{Hmac, KeyInit, Mac};
 use secrecy::ExposeSecret;
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
 use std::sync::{Arc, Mutex};
 use zeroize::Zeroizing;
 
@@ -360,54 +358,5 @@ impl Device for Session {
             inside.log.drain(..end.map_or(0, |end| end + 1)).for_each(drop);
             Ok(())
         })
-    }
-}
-
-/// A record in memory that can be full.
-#[derive(Clone, Default)]
-pub(super) struct Memory(pub(super) Arc<Mutex<(Vec<Record>, bool)>>);
-
-impl Memory {
-    /// Everything on record, as text.
-    pub(super) fn text(&self) -> Vec<String> {
-        self.0.lock().unwrap().0.iter().map(ToString::to_string).collect()
-    }
-
-    /// The alarms on record.
-    pub(super) fn alarms(&self) -> Vec<String> {
-        let records = &self.0.lock().unwrap().0;
-        records.iter().filter(|record| record.is_alarm()).map(ToString::to_string).collect()
-    }
-
-    /// Fills or empties the disk.
-    pub(super) fn full(&self, full: bool) {
-        self.0.lock().unwrap().1 = full;
-    }
-}
-
-impl LogSink for Memory {
-    fn head(&mut self) -> io::Result<DeviceLog> {
-        let mut reading = Reading::default();
-        for record in &self.0.lock().unwrap().0 {
-            reading.feed(format!("{record}\n").as_bytes(), |_line| {});
-        }
-        Ok(reading.at())
-    }
-
-    fn last(&mut self) -> io::Result<Option<Link>> {
-        let records = &self.0.lock().unwrap().0;
-        Ok(records.iter().rev().find_map(|record| match record {
-            Record::Entry(entry) => Some(entry.link()),
-            Record::Gap { .. } | Record::Broken { .. } | Record::Unlogged { .. } => None,
-        }))
-    }
-
-    fn append(&mut self, records: &[Record]) -> io::Result<()> {
-        let mut inside = self.0.lock().unwrap();
-        if inside.1 {
-            return Err(io::ErrorKind::StorageFull.into());
-        }
-        inside.0.extend_from_slice(records);
-        Ok(())
     }
 }

@@ -1,7 +1,8 @@
 //! Set-up, rights, log and recovery, against a device in memory that enforces them; each promise both ways.
 
-use super::fake::{Fake, Memory};
+use super::fake::Fake;
 use super::init::{SetUp, set_up};
+use super::memory::Memory;
 use super::*;
 use crate::vault::Vault;
 
