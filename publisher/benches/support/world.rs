@@ -75,6 +75,9 @@ fn octets(what: &[u8], number: usize) -> [u8; 32] {
     Sha256::new().chain_update(what).chain_update(number.to_be_bytes()).finalize().into()
 }
 
+/// A copy of a descriptor: when it was made, for which period, and its text.
+type Made = (UnixTime, TimePeriod, String);
+
 /// What was asked of the world.
 #[derive(Default)]
 pub(crate) struct Counts {
@@ -96,7 +99,7 @@ pub(crate) struct World {
     /// The valid-after that the publisher has read last.
     read: AtomicU64,
     /// Copies by backend and HSDir's kind: when they were made for which period, and the text.
-    copies: Mutex<HashMap<(usize, u8), (UnixTime, TimePeriod, String)>>,
+    copies: Mutex<HashMap<(usize, u8), Made>>,
     pub(crate) counts: Counts,
 }
 
