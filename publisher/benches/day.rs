@@ -9,8 +9,6 @@
     clippy::unwrap_used,
     clippy::indexing_slicing,
     clippy::print_stdout,
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
     reason = "a measuring program has nobody else to tell"
 )]
 
@@ -25,6 +23,7 @@ use std::time::{Duration, Instant};
 #[allow(dead_code, reason = "the bench uses only a part of it")]
 #[path = "../tests/support/control_port.rs"]
 mod control_port;
+#[allow(dead_code, reason = "the bench uses only a part of it")]
 #[path = "support/network.rs"]
 mod network;
 #[path = "support/world.rs"]

@@ -13,7 +13,7 @@ use onionkeep_common::{
     CertBody, DescSigningKey, EncodedCert, ExpirationHours, IdentityKey, IntroAuthKey, IntroEncKey,
     OnionAddress, PeriodLength, Signature, TimePeriod, UnixTime,
 };
-use onionkeep_publisher::consensus::{Consensus, Role};
+use onionkeep_publisher::consensus::{Consensus, Params, Role};
 use onionkeep_publisher::descriptor::{
     Draft, FlowControl, IntroPoint, MAX_DESCRIPTOR_SIZE, PERIOD_KEYS_LEN, PeriodKeys,
 };
@@ -75,6 +75,9 @@ fn octets(what: &[u8], number: usize) -> [u8; 32] {
     Sha256::new().chain_update(what).chain_update(number.to_be_bytes()).finalize().into()
 }
 
+/// A copy of a descriptor: when it was made, for which period, and its text.
+type Made = (UnixTime, TimePeriod, String);
+
 /// What was asked of the world.
 #[derive(Default)]
 pub(crate) struct Counts {
@@ -96,7 +99,7 @@ pub(crate) struct World {
     /// The valid-after that the publisher has read last.
     read: AtomicU64,
     /// Copies by backend and HSDir's kind: when they were made for which period, and the text.
-    copies: Mutex<HashMap<(usize, u8), (UnixTime, TimePeriod, String)>>,
+    copies: Mutex<HashMap<(usize, u8), Made>>,
     pub(crate) counts: Counts,
 }
 
@@ -122,7 +125,7 @@ impl World {
     /// The time, which begins with the first question.
     fn now(&self) -> UnixTime {
         let start = *self.start.lock().unwrap().get_or_insert_with(Instant::now);
-        UnixTime(BEGIN + (start.elapsed().as_secs_f64() * self.speed) as u64)
+        UnixTime(BEGIN + start.elapsed().mul_f64(self.speed).as_secs())
     }
 
     /// Which descriptor of a backend is fetched under the consensus that was read.
@@ -132,7 +135,7 @@ impl World {
             valid_after,
             fresh_until: valid_after.plus(3600),
             valid_until: valid_after.plus(3 * 3600),
-            params: Default::default(),
+            params: Params::default(),
             srv_previous: None,
             srv_current: None,
             hsdirs: Vec::new(),
@@ -251,13 +254,18 @@ fn make(number: usize, own: &Onion, role: &Role, made: UnixTime, kind: u8) -> St
     let keys = PeriodKeys::from_bytes(&octets).unwrap();
     let blinded = own.identity.blinded(role.period).unwrap();
     let points: Vec<_> = (0..POINTS).map(|at| point(number * POINTS + at)).collect();
+    let flow = FlowControl { versions: "1-2".to_owned(), sendme_inc: 31 };
+    let (cert, subcredential) = (
+        own.certify(role.period, keys.signing_key(), made),
+        own.identity.credential().subcredential(&blinded),
+    );
     let draft = Draft {
         blinded: &blinded,
-        subcredential: &own.identity.credential().subcredential(&blinded),
-        cert08: &own.certify(role.period, keys.signing_key(), made),
+        subcredential: &subcredential,
+        cert08: &cert,
         keys: &keys,
         revision: made.since(role.run_start).max(1) * 65_537 / 2,
-        flow_control: Some(&FlowControl { versions: "1-2".to_owned(), sendme_inc: 31 }),
+        flow_control: Some(&flow),
         single_onion: false,
         clients: None,
         intro_points: &points,

@@ -112,7 +112,9 @@ fn descriptors(pid: u32, wanted: &Wanted, findings: &mut Vec<String>) -> Result<
     for (number, name) in links(pid)? {
         match name.strip_prefix("socket:") {
             _ if inherited.contains(&name) => {}
-            Some(inode) => drop(sockets.insert(inode.trim_matches(['[', ']']).to_owned())),
+            Some(inode) => {
+                sockets.insert(inode.trim_matches(['[', ']']).to_owned());
+            }
             None if number <= 2 => {}
             None => others.push(
                 name.split(":[").next().filter(|kind| *kind == "pipe").map_or(name.clone(), str::to_owned),
