@@ -60,7 +60,7 @@ fn a_medium_that_fills_up_during_a_ceremony_gets_no_half_bundle() {
     }
     let subject = Subject::new(1).unwrap();
     let stick = subject.run.path().join("stick");
-    files::make_dir(&stick, process::User::Signer, 0o700).unwrap();
+    files::make_dir(&stick, User::Signer, 0o700).unwrap();
     let disk = SmallDisk::mount(&stick, &subject.run.path().join("spare"), User::Signer).unwrap();
     let filler = disk.fill().unwrap();
     let ceremony = ceremonies::Ceremony::first(&subject, Some(&stick.join("1.bundle"))).unwrap();

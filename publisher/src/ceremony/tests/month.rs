@@ -59,8 +59,8 @@ impl Case {
     }
 
     /// Length of a period in seconds.
-    const fn length(&self) -> u64 {
-        self.minutes as u64 * 60
+    fn length(&self) -> u64 {
+        u64::from(self.minutes) * 60
     }
 
     /// What the publisher's clock shows at a time.

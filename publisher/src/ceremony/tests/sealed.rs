@@ -72,7 +72,7 @@ fn a_slot_moved_to_another_period_or_altered_does_not_open() {
         |slot: &Slot| stage.store.slots().join(super::super::slot::SlotKey::name(slot.period, &slot.key));
     let (first, second) = (&request.slots[0], &request.slots[1]);
     let text = std::fs::read_to_string(path(first)).unwrap();
-    let body = text[..text.find("sha3-256").unwrap()].to_owned();
+    let body = text.split_once("sha3-256").unwrap().0.to_owned();
     let moved = body.replace(&format!("period {}", first.period), &format!("period {}", second.period));
     crate::state::file::write(&path(second), &moved).unwrap();
     assert!(stage.store.open_slot(second.period, &second.key).is_err());
