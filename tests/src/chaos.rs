@@ -256,6 +256,9 @@ impl<'a> Play<'a> {
         let mended = Instant::now();
         let names = self.stage.backend_names();
         self.stage.visit_until_all(&names, names.len(), RECOVERY)?;
+        self.stage
+            .publisher
+            .wait_status("the publisher to be there at the end", RECOVERY, |_status| Ok(()))?;
         let recovered = mended.elapsed();
         self.learn_all()?;
         self.failures.extend(told.iter());
