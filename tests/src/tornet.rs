@@ -40,6 +40,8 @@ const HEAD_START: u64 = 5;
 const FAST_VOTES: u64 = 10;
 /// Interval of the votes afterwards, in seconds: tor's own.
 const REAL_VOTES: u64 = 3600;
+/// The last seconds of an hour, in which no network with real votes is begun.
+const HOUR_ENDS: u64 = 90;
 
 /// How time passes in the network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,6 +119,9 @@ impl Network {
         files::make_dir(&dir, process::User::Harness, 0o755)?;
         report.waiting("keys of authorities and relays");
         let mut network = Self::prepare(dir, pace, AUTHORITIES + relays, report)?;
+        if pace == Pace::Day {
+            stay_within_an_hour(report);
+        }
         network.relays.iter_mut().try_for_each(Node::start)?;
         report.waiting("the first consensus");
         network.wait_first_consensus()?;
@@ -303,4 +308,14 @@ fn wait_microdescriptors(node: &mut Node, expected: usize) -> Result<()> {
             Seen::NotYet(format!("{listed} listed, {known} microdescriptors of {expected}"))
         })
     })
+}
+/// Waits for the next hour if it is about to begin. Consensuses of the public network begin with an hour, those of this one at
+/// any second: two of them on both sides of the turn would disagree by an hour about the start of the shared random run,
+/// and so would the revision counters of two tors.
+fn stay_within_an_hour(report: &Report) {
+    let left = 3600 - clock::unix_now() % 3600;
+    if left < HOUR_ENDS {
+        report.waiting(&format!("the next hour, {left} s"));
+        thread::sleep(Duration::from_secs(left));
+    }
 }
