@@ -42,15 +42,17 @@ pub(crate) fn tell(stage: &mut Stage) -> Result<()> {
 
     stage.publisher.wait_status("an HSDir to give what it took", LIMIT, held)?;
     let (second_signer, mut second) = second(stage, &source, &address, &tor, service)?;
-    second.start()?;
-    second.wait_status("the second publisher's uploads", LIMIT, everywhere)?;
+    restart(&mut second, "the second")?;
+    // Each looks at its HSDirs within a minute of its own uploads and sees what was uploaded meanwhile: so who is to be seen
+    // uploads right after who is to see.
+    restart(&mut stage.publisher, "the first")?;
+    restart(&mut second, "the second")?;
     stage.publisher.wait_status("the first publisher to see the second", LIMIT, sees)?;
     let mut client = Client::start(&stage.network, "bystander")?;
     client.get_patiently(&address, LIMIT)?;
     let visits = visit_while(&client, &address, || {
-        stage.publisher.kill()?;
-        stage.publisher.start()?;
-        stage.publisher.wait_status("the first publisher's uploads after its death", LIMIT, everywhere)?;
+        restart(&mut second, "the second")?;
+        restart(&mut stage.publisher, "the first")?;
         second.wait_status("the second publisher to see the first", LIMIT, sees)?;
         second.kill()
     })?;
@@ -72,6 +74,13 @@ pub(crate) fn tell(stage: &mut Stage) -> Result<()> {
     stage.publisher.stop()?;
     stage.publisher.serve(vec![stage.service()])?;
     stage.publisher.start()
+}
+
+/// Kills a publisher if it runs, starts it, and waits for all of its uploads.
+fn restart(publisher: &mut Publisher, which: &str) -> Result<()> {
+    publisher.kill()?;
+    publisher.start()?;
+    publisher.wait_status(&format!("the uploads of {which} publisher"), LIMIT, everywhere)
 }
 
 /// Another signer with the same key, and another publisher with the same counter secret.
