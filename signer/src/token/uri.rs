@@ -231,7 +231,8 @@ fn module(text: String) -> Result<PathBuf, UriError> {
 /// A PIN source; `file:///path` is the same as `file:/path`, a host is refused.
 fn pin_source(text: &str) -> Result<PinSource, UriError> {
     let text = match text.strip_prefix("file://") {
-        Some(path) if path.starts_with('/') => format!("file:{path}"),
+        // One slash: what is written from `file:////path` would read back with a host.
+        Some(path) if path.starts_with('/') => format!("file:/{}", path.trim_start_matches('/')),
         Some(_host) => return Err(UriError::PinSource),
         None => text.to_owned(),
     };

@@ -138,6 +138,16 @@ fn attributes_that_are_not_looked_at_are_refused_with_the_reason() {
 }
 
 #[test]
+fn slashes_before_a_path_are_one() {
+    for slashes in ["/", "///", "////", "/////////"] {
+        let uri: TokenUri = format!("pkcs11:token=x?pin-source=file:{slashes}etc/pin").parse().unwrap();
+        assert!(uri.to_string().ends_with("?pin-source=file%3A%2Fetc%2Fpin"), "{uri}");
+        assert_eq!(uri.to_string().parse::<TokenUri>().unwrap().to_string(), uri.to_string());
+    }
+    assert!("pkcs11:token=x?pin-source=file://host/pin".parse::<TokenUri>().is_err());
+}
+
+#[test]
 fn other_schemes_are_refused() {
     for text in ["", "pkcs11", "pkcs12:token=t", " pkcs11:token=t", "http://x", "pkcs1\u{b9}:token=t"] {
         assert_eq!(read(text), Err(UriError::Scheme), "{text}");
