@@ -103,15 +103,19 @@ fn memory_is_limited() -> bool {
     getrlimit(Resource::Memlock).maximum.is_some()
 }
 
-/// A command for `program` as `user`, which dies with the harness.
+/// A command for `program` as `user`, which dies with the harness. Signer and publisher have a session of their own: the
+/// kernel then shares the processors among sessions, as it does among the control groups of systemd's services.
 pub fn command(program: impl AsRef<OsStr>, user: User) -> Command {
-    let mut command = if user == User::Signer && memory_is_limited() && can_lock_memory() {
-        let mut command = Command::new("prlimit");
-        command.args(UNLIMITED).arg("setpriv");
-        command
-    } else {
-        Command::new("setpriv")
-    };
+    let mut words: Vec<&str> = Vec::new();
+    if matches!(user, User::Signer | User::Publisher) {
+        words.push("setsid");
+    }
+    if user == User::Signer && memory_is_limited() && can_lock_memory() {
+        words.extend(["prlimit"].iter().chain(&UNLIMITED));
+    }
+    words.push("setpriv");
+    let mut command = Command::new(words.remove(0));
+    command.args(words);
     command.args(["--pdeathsig", "KILL"]);
     if let Some(ids) = user.ids() {
         command.arg(format!("--reuid={}", ids.uid)).arg(format!("--regid={}", ids.gid));

@@ -288,8 +288,8 @@ pub fn run(program: &Path, connections: usize, seconds: u64, seed: usize) -> Res
 pub struct Honest {
     /// One time for each answered request.
     pub times: Vec<u64>,
-    /// Answers that were no certificate, and connections that failed.
-    pub failed: usize,
+    /// Answers that were no certificate, and connections that failed: when, after how long, and why.
+    pub failures: Vec<String>,
 }
 
 impl Honest {
@@ -303,23 +303,27 @@ impl Honest {
 
     /// Reads what [`be_honest`] printed.
     pub fn parse(text: &str) -> Result<Self> {
-        let line = text.lines().last().context("the honest peer said nothing")?;
-        let mut words = line.split(' ').map(str::parse::<u64>);
-        let failed = words.next().context("no count")??.try_into()?;
-        let mut times = words.collect::<Result<Vec<_>, _>>()?;
+        let mut lines: Vec<&str> = text.lines().collect();
+        let line = lines.pop().context("the honest peer said nothing")?;
+        let mut times = line.split(' ').map(str::parse::<u64>).collect::<Result<Vec<_>, _>>()?;
         times.sort_unstable();
         ensure!(!times.is_empty(), "the honest peer never got an answer");
-        Ok(Self { times, failed })
+        Ok(Self { times, failures: lines.into_iter().map(str::to_owned).collect() })
     }
 }
 
 /// An honest publisher in a process of its own, under a uid of its own: asks every few milliseconds, each time on a new connection, and
-/// prints the number of failures and the time of each answer in microseconds.
+/// prints a line for each failure, then one with the time of each answer in microseconds.
 pub fn be_honest(socket: &Path, onion: &str, seconds: u64) -> Result<String> {
     let onion = onion.parse()?;
     let request = peer::request(onion, peer::period_now(), [0x11; 32]);
-    let end = Instant::now() + Duration::from_secs(seconds);
-    let (mut times, mut failed) = (Vec::new(), 0_usize);
+    let begun = Instant::now();
+    let end = begun + Duration::from_secs(seconds);
+    let (mut times, mut failures) = (Vec::new(), Vec::new());
+    let mut failed = |start: Instant, why: String| {
+        let (at, took) = (start.duration_since(begun).as_secs(), start.elapsed().as_millis());
+        failures.push(format!("at {at} s, after {took} ms: {why}"));
+    };
     while Instant::now() < end {
         let start = Instant::now();
         match Peer::connect(socket, LIMIT).and_then(|mut peer| peer.ask(&request)) {
@@ -328,9 +332,11 @@ pub fn be_honest(socket: &Path, onion: &str, seconds: u64) -> Result<String> {
                 peer::check(&request, &cert)?;
             }
             Ok(Reply::Refused { rule, .. }) => bail!("the honest peer was refused: {rule}"),
-            Ok(Reply::Away { .. }) | Err(_) => failed += 1,
+            Ok(away @ Reply::Away { .. }) => failed(start, format!("{away:?}")),
+            Err(error) => failed(start, error.to_string()),
         }
         thread::sleep(Duration::from_millis(5));
     }
-    Ok(format!("{failed} {}", times.join(" ")))
+    failures.push(times.join(" "));
+    Ok(failures.join("\n"))
 }

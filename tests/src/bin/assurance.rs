@@ -149,8 +149,9 @@ fn attack(seconds: usize) -> Result<()> {
         println!(
             "honest publisher: {} answers, {} failures, p50 {p50:.2} ms, p99 {p99:.2} ms",
             honest.times.len(),
-            honest.failed
+            honest.failures.len()
         );
+        honest.failures.iter().for_each(|failure| println!("  {failure}"));
     }
     let broken = loot.broken.into_inner().map_err(|_poison| anyhow!("a thread panicked"))?;
     ensure!(broken.is_empty(), "{}", broken.join("\n"));
