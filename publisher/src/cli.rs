@@ -26,7 +26,7 @@ const WARNING: u8 = 9;
 
 /// Publishes the descriptors of balanced onion services through a local tor. It holds no long-term key.
 #[derive(Debug, Parser)]
-#[command(name = "onionkeep-publisher", disable_help_subcommand = true)]
+#[command(name = "onionkeep-publisher", version, disable_help_subcommand = true)]
 struct Cli {
     /// The configuration file
     #[arg(long, value_name = "FILE", default_value = "/etc/onionkeep/publisher.toml", global = true)]

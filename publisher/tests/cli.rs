@@ -56,6 +56,13 @@ fn recorded() -> (String, String) {
 }
 
 #[test]
+fn the_program_says_its_version() {
+    let ran = run_in(Path::new("/"), &["--version"]);
+    let wanted = format!("onionkeep-publisher {}\n", env!("CARGO_PKG_VERSION"));
+    assert_eq!((ran.code, ran.stdout.as_str()), (0, wanted.as_str()));
+}
+
+#[test]
 fn shipped_example_is_right() {
     let ran = run_on(&example_text(), &["check-config"]);
     assert_eq!((ran.code, ran.stdout.as_str(), ran.stderr.as_str()), (0, "ok: 1 services, 2 backends\n", ""));
