@@ -25,7 +25,7 @@ pub(crate) fn tell(stage: &mut Stage) -> Result<()> {
     let ordinary = Subject::new("C tor", collect(stage, plain.address())?);
 
     let address = stage.address.clone();
-    limit_points(stage, Some(POINTS))?;
+    limit_points(stage, Some("ordinary"), Some(POINTS))?;
     let first = Subject::new("frontend", collect(stage, &address)?);
     restart(stage)?;
     let second = Subject::new("frontend after another upload", collect_newer(stage, &address, &first)?);
@@ -39,7 +39,33 @@ pub(crate) fn tell(stage: &mut Stage) -> Result<()> {
     found.extend(rows::intervals(&stage.publisher.status()?)?);
     ensure!(found.is_empty(), "a frontend can be told from a C tor service:\n  {}", found.join("\n  "));
     stage.report.reached("rows 1-5, 7-13, 15, 19, 22: nothing tells the frontend from a C tor service");
-    limit_points(stage, None)
+    compare(stage, &address, &[], 0)?;
+    compare(stage, plain.address(), &[], 0)?;
+    // One point less than a C tor service can have.
+    limit_points(stage, Some("wide"), Some(POINTS - 1))?;
+    collect_newer(stage, &address, &second)?;
+    compare(stage, &address, &["14 "], 4)?;
+    stage.report.reached(
+        "compare: same for the frontend and a C tor service, and it tells a frontend that lists fewer points",
+    );
+    let mode = stage.service().mode;
+    limit_points(stage, mode, None)
+}
+
+/// What an operator sees of a live service by `compare`: its exit code, and the rows of which it says that they differ.
+fn compare(stage: &Stage, address: &str, rows: &[&str], code: i32) -> Result<()> {
+    let ran = stage.publisher.run(&["compare", "--onion", address])?;
+    let differs: Vec<_> = ran.stdout.lines().filter(|line| line.contains(": differs: ")).collect();
+    let expected = differs.len() == rows.len()
+        && rows.iter().all(|row| differs.iter().any(|line| line.starts_with(row)));
+    ensure!(
+        ran.code == code && expected,
+        "compare --onion {address}, exit code {}:\n{}{}",
+        ran.code,
+        ran.stdout,
+        ran.stderr
+    );
+    Ok(())
 }
 
 /// The descriptors at all HSDirs, as soon as all have one of the same revision.
@@ -65,11 +91,9 @@ fn collect_newer(stage: &mut Stage, address: &str, before: &Subject) -> Result<B
     })
 }
 
-/// Restarts the publisher with a number of points.
-fn limit_points(stage: &mut Stage, points: Option<u8>) -> Result<()> {
-    let usual = stage.service();
-    let mode = if points.is_some() { Some("ordinary") } else { usual.mode };
-    let service = Service { mode, max_points: points, ..usual };
+/// Restarts the publisher with a mode and a number of points.
+fn limit_points(stage: &mut Stage, mode: Option<&'static str>, points: Option<u8>) -> Result<()> {
+    let service = Service { mode, max_points: points, ..stage.service() };
     stage.publisher.serve(vec![service])?;
     restart(stage)
 }
