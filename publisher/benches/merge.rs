@@ -88,6 +88,7 @@ fn candidate<'a>(backend: usize, points: &'a [IntroPoint], flow: &'a FlowControl
         flow_control: Some(flow),
         single_onion: false,
         pow: false,
+        ages: None,
     }
 }
 

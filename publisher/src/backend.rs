@@ -3,9 +3,15 @@
 //! Evidence: the last good descriptor, the time of its upload (told by its revision counter), fetches that found none,
 //! and, where a probe port is configured, connections through tor.
 
+mod ages;
+
+pub use ages::Ages;
+
+use crate::consensus::Lives;
 use crate::descriptor::{Decoded, FlowControl, IntroPoint};
 use crate::schedule::Verdict;
-use onionkeep_common::{OnionAddress, TimePeriod, UnixTime};
+use ages::News;
+use onionkeep_common::{DescSigningKey, OnionAddress, TimePeriod, UnixTime};
 use std::collections::BTreeSet;
 
 /// C tor uploads at least every 120 minutes; with half an hour for the uncertainty of the counter and slow uploads.
@@ -59,6 +65,8 @@ pub struct Seen {
     pub revision: u64,
     /// When it was uploaded, as far as its counter tells.
     pub uploaded: UnixTime,
+    /// The key that signed it.
+    pub signing_key: DescSigningKey,
     /// Its introduction points.
     pub points: Vec<IntroPoint>,
     /// Its flow-control line.
@@ -93,6 +101,8 @@ pub struct Backend {
     pub draining: bool,
     /// The last good descriptor.
     seen: Option<Seen>,
+    /// How old its points are.
+    ages: Ages,
     /// When an HSDir last gave a good descriptor, new or not.
     last_good: Option<UnixTime>,
     /// When it last had other introduction points than before.
@@ -117,6 +127,7 @@ impl Backend {
             weight,
             draining: false,
             seen: None,
+            ages: Ages::new(),
             last_good: None,
             points_changed: None,
             misses: 0,
@@ -154,11 +165,13 @@ impl Backend {
             Some(old) if new == old => Observation::Same,
             _ => Observation::New,
         };
-        self.last_good = Some(now);
+        let last_good = self.last_good.replace(now).unwrap_or(now);
         self.misses = 0;
         self.unconfirmed = false;
         if observation == Observation::New {
             let uploaded = uploaded_at(now, run_start, decoded.revision);
+            let seen = self.seen.as_ref();
+            self.ages.take(&News { now, last_good, seen, period, run_start, uploaded, decoded: &decoded });
             let keys = |points: &[IntroPoint]| -> BTreeSet<_> {
                 points.iter().map(|point| *point.auth_key()).collect()
             };
@@ -169,6 +182,7 @@ impl Backend {
                 period,
                 revision: decoded.revision,
                 uploaded,
+                signing_key: decoded.signing_key,
                 points: decoded.intro_points,
                 flow_control: decoded.flow_control,
                 single_onion: decoded.single_onion,
@@ -176,6 +190,17 @@ impl Backend {
             });
         }
         observation
+    }
+
+    /// How old its introduction points are, and which of its descriptor before still work.
+    #[must_use]
+    pub const fn ages(&self) -> &Ages {
+        &self.ages
+    }
+
+    /// Introduction points live so long in this network.
+    pub const fn set_lives(&mut self, lives: Lives) {
+        self.ages.set_lives(lives);
     }
 
     /// When it last had other introduction points than before.
@@ -208,6 +233,7 @@ impl Backend {
             self.probe_failures = self.probe_failures.saturating_add(1);
             if self.probe_failures >= DOWN_AFTER {
                 self.probe_up = None;
+                self.ages.doubt();
             }
         }
     }

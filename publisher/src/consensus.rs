@@ -14,7 +14,7 @@ mod relay;
 mod schedule;
 
 pub use microdesc::MicrodescReader;
-pub use params::Params;
+pub use params::{Lives, Params};
 pub use reader::ConsensusReader;
 pub use schedule::{HsSchedule, Role};
 

@@ -4,12 +4,15 @@
 //! it and shares allow (`table`). No relay twice in one descriptor, as C tor never does (`assign`).
 
 mod assign;
+mod carry;
 mod places;
 mod table;
 mod wheel;
 
+pub use carry::{Memo, Stage, Turn, renew};
 pub use places::Places;
 
+use crate::backend::Ages;
 use crate::descriptor::{ClientPublicKey, FlowControl, IntroPoint};
 use crate::schedule::Digest;
 use onionkeep_common::{IntroAuthKey, UnixTime};
@@ -76,6 +79,8 @@ pub struct Candidate<'a> {
     pub single_onion: bool,
     /// Whether it asks for proof of work.
     pub pow: bool,
+    /// How old its points are, where that counts: in ordinary mode younger ones are taken first, as they stay longer.
+    pub ages: Option<&'a Ages>,
 }
 
 /// For which descriptor and when a choice is made.

@@ -16,7 +16,7 @@ pub use upload::Desc;
 
 use crate::consensus::{Fingerprint, Role};
 use onionkeep_common::{ExpirationHours, TimePeriod, UnixTime};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use upload::Context;
 
 /// Stands for the introduction points that would be listed: another digest, another set.
@@ -49,6 +49,8 @@ pub struct Plan {
     pub second: DescPlan,
     /// The period that clients (and our tor) fetch.
     pub fetch_period: TimePeriod,
+    /// When that period ends: soon after, tor fetches the next one.
+    pub fetch_until: UnixTime,
 }
 
 /// Whether an HSDir has stored an upload.
@@ -201,6 +203,8 @@ pub struct Machine {
     backends: BTreeMap<usize, BackendClock>,
     /// How often each backend is probed, in **seconds**, if at all.
     probe_every: Option<u64>,
+    /// Those that are fetched more often when the fetched period is about to change.
+    attended: BTreeSet<usize>,
     /// Within how many **seconds** after an upload its HSDirs are looked at; 0 if never.
     look_within: u64,
     /// Whether tor is there.
@@ -221,6 +225,7 @@ impl Machine {
             descs: Vec::new(),
             backends,
             probe_every,
+            attended: BTreeSet::new(),
             look_within,
             tor_up: false,
             plan: None,

@@ -6,21 +6,34 @@
 //! from its source: 60 to 120 minutes between uploads, and at once when a point or the set of HSDirs changes.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may stop at anything unexpected")]
 
+mod backends;
+mod frontend;
 mod model;
 
 use onionkeep_tests::look::judge::{Sample, tell_apart};
 
-use model::{Kind, uploads};
+use backends::Fate;
+use frontend::{Case, Frontend, Way};
+use model::{DAY, Kind, Seeded, World, uploads};
 
 /// Services of each kind: enough for an interval of some hundredths.
 const SERVICES: usize = 120;
+/// Enough where the difference is great.
+const FEW: usize = 50;
+/// Services over which each kind of backends is tried.
+const TRIED: u64 = 12;
 /// Seconds of an hour.
 const HOUR: u64 = 3600;
 
 /// What the HSDirs of one descriptor see, for each descriptor of each service.
 fn samples(kind: Kind) -> Vec<Sample> {
+    samples_of(kind, SERVICES)
+}
+
+/// The same for so many services.
+fn samples_of(kind: Kind, services: usize) -> Vec<Sample> {
     let mut samples = Vec::new();
-    for service in 0..SERVICES {
+    for service in 0..services {
         for (begin, times) in uploads(kind, u64::try_from(service).unwrap() + 1) {
             samples.push(sample(&format!("{kind:?} {service}"), begin, &times));
         }
@@ -64,14 +77,52 @@ fn our_schedule_is_c_tors() {
     assert!(verdict.auc <= 0.55, "{verdict}");
 }
 
-/// Row 23, open: points are taken over at any age, so that they go sooner than C tor's own; and at the start of a period
-/// backends are known by other points, which are listed at once. This test says how loud that is, and fails when it is
-/// mended, so that docs/LOOK.md is put right with it.
+/// Rows 17 and 23: all that decides what is listed is in the loop, over backends whose points live as C tor's do.
 #[test]
-fn extra_uploads_for_points_are_still_heard() {
-    let verdict = tell_apart(&samples(Kind::CTor), &samples(Kind::OursAsListed), 7).unwrap();
-    println!("upload times over days, C tor against ours as points are listed today: {verdict}");
-    assert!(verdict.interval.0 > 0.55, "{verdict}");
+fn a_frontends_upload_times_are_c_tors() {
+    let verdict = tell_apart(&samples(Kind::CTor), &samples(Kind::Frontend), 7).unwrap();
+    println!("upload times over days, C tor against a frontend over backends: {verdict}");
+    assert!(verdict.interval.0 <= 0.55, "{verdict}");
+}
+
+#[test]
+fn points_that_change_at_once_at_the_start_of_a_period_are_heard() {
+    let verdict = tell_apart(&samples_of(Kind::CTor, FEW), &samples_of(Kind::AtOnce, FEW), 7).unwrap();
+    println!("upload times over days, C tor against a frontend whose points change at once: {verdict}");
+    assert!(verdict.auc > 0.7, "{verdict}");
+}
+
+/// So many services of a kind of backends: seconds in which clients were sent to dead points, in all and too late.
+fn dead(fate: Fate, failures: u64, way: Way) -> (u64, u64) {
+    let (mut all, mut late) = (0, 0);
+    for seed in 1..=TRIED {
+        let world = World::new(&mut Seeded::new(seed));
+        let backends = 2 + usize::try_from(seed % 3).unwrap();
+        let case = Case { backends, fate, failures, way };
+        let (own, too_late) = Frontend::run(&world, case, seed, &mut Seeded::new(seed)).dead();
+        (all, late) = (all + own, late + too_late);
+    }
+    (all, late)
+}
+
+#[test]
+fn no_client_is_sent_to_a_dead_point_once_a_fetch_could_show_it() {
+    for (restarts, busy, failures) in
+        [(0, false, 0), (6 * HOUR, false, 0), (DAY, false, 3), (0, true, 10), (2 * DAY, true, 5)]
+    {
+        let fate = Fate { restarts, busy };
+        let (all, late) = dead(fate, failures, Way::Real);
+        println!(
+            "{fate:?}, one fetch in {failures} fails: {all} s to dead points, {late} s of them too late"
+        );
+        assert_eq!(late, 0, "{fate:?}");
+    }
+}
+
+#[test]
+fn a_frontend_that_does_not_look_at_its_backends_is_found_to_send_clients_to_dead_points() {
+    let fate = Fate { restarts: DAY, busy: false };
+    assert!(dead(fate, 0, Way::Blind).1 > 0);
 }
 
 #[test]

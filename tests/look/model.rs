@@ -2,23 +2,25 @@
 
 use std::collections::BTreeMap;
 
+use super::backends::Fate;
+use super::frontend::{Case, Frontend, Way};
 use onionkeep_common::{ExpirationHours, PeriodLength, PeriodNumber, TimePeriod, UnixTime};
 use onionkeep_publisher::consensus::{Fingerprint, Role, Srv};
 use onionkeep_publisher::schedule::{Action, DescPlan, Dice, Digest, Event, Machine, Plan, Stored, Verdict};
 
 /// Seconds of an hour and of a day.
-const HOUR: u64 = 3600;
-const DAY: u64 = 86_400;
+pub(crate) const HOUR: u64 = 3600;
+pub(crate) const DAY: u64 = 86_400;
 /// Start of a day, in UTC.
-const START: u64 = 20_000 * DAY;
+pub(crate) const START: u64 = 20_000 * DAY;
 /// Days that are simulated; descriptors that begin in the first two and the last two are not counted.
-const DAYS: u64 = 7;
+pub(crate) const DAYS: u64 = 7;
 /// The life of an introduction point.
 ///
 /// Spec: C tor, `INTRO_POINT_LIFETIME_MIN_SECONDS` and `INTRO_POINT_LIFETIME_MAX_SECONDS`.
-const LIFE: std::ops::RangeInclusive<u64> = 18 * HOUR..=24 * HOUR;
+pub(crate) const LIFE: std::ops::RangeInclusive<u64> = 18 * HOUR..=24 * HOUR;
 /// Points that are listed.
-const POINTS: usize = 3;
+pub(crate) const POINTS: usize = 3;
 /// One set of HSDirs in so many changes in an hour.
 const CHURN: u64 = 12;
 
@@ -29,8 +31,10 @@ pub(crate) enum Kind {
     CTor,
     /// Our schedule, driven by points that live as C tor's do.
     Ours,
-    /// Our schedule as it is driven today: a listed point is of any age, and at the start of a period all points are others.
-    OursAsListed,
+    /// A frontend of ours over backends, with all that decides what it lists.
+    Frontend,
+    /// The same, but all points change at the start of a period.
+    AtOnce,
     /// Onionbalance: looks every five minutes whether an hour has passed.
     Onionbalance,
     /// Our schedule with dice that throw too low.
@@ -38,11 +42,18 @@ pub(crate) enum Kind {
 }
 
 /// Dice that a seed repeats.
-struct Seeded {
+pub(crate) struct Seeded {
     /// xorshift64.
     state: u64,
     /// Throws half as far.
     low: bool,
+}
+
+impl Seeded {
+    /// Fair dice.
+    pub(crate) const fn new(seed: u64) -> Self {
+        Self { state: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1, low: false }
+    }
 }
 
 impl Dice for Seeded {
@@ -58,29 +69,36 @@ impl Dice for Seeded {
 
 /// The uploads of each descriptor: when its period's second descriptor came up, and the times.
 pub(crate) fn uploads(kind: Kind, seed: u64) -> Vec<(u64, Vec<u64>)> {
-    let dice = || Seeded { state: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1, low: kind == Kind::Spoiled };
-    let world = World::new(&mut Seeded { low: false, ..dice() });
+    let dice = || Seeded { low: kind == Kind::Spoiled, ..Seeded::new(seed) };
+    let world = World::new(&mut Seeded::new(seed));
     let all = match kind {
         Kind::CTor => c_tor(&world, &mut dice()),
         Kind::Onionbalance => onionbalance(&world),
-        Kind::Ours | Kind::Spoiled => ours(&world, &mut dice(), false),
-        Kind::OursAsListed => ours(&world, &mut dice(), true),
+        Kind::Ours | Kind::Spoiled => ours(&world, &mut dice()),
+        Kind::Frontend => Frontend::run(&world, case(seed, Way::Real), seed, &mut dice()).uploads(),
+        Kind::AtOnce => Frontend::run(&world, case(seed, Way::AtOnce), seed, &mut dice()).uploads(),
     };
     let whole = START + 2 * DAY..START + (DAYS - 2) * DAY;
     all.into_iter().filter(|(begin, _times)| whole.contains(begin)).collect()
 }
 
+/// Two to four backends that restart once in a month and are sometimes not found.
+fn case(seed: u64, way: Way) -> Case {
+    let fate = Fate { restarts: 30 * DAY, busy: false };
+    Case { backends: 2 + usize::try_from(seed % 3).unwrap(), fate, failures: 50, way }
+}
+
 /// What happens to everybody alike: consensuses and their HSDirs.
-struct World {
+pub(crate) struct World {
     /// When the consensus of each hour was fetched.
-    consensuses: Vec<u64>,
+    pub(crate) consensuses: Vec<u64>,
     /// For each hour how often the set of HSDirs has changed.
     sets: Vec<u8>,
 }
 
 impl World {
     /// Consensuses come some time in their hour; now and then the HSDirs of a descriptor change.
-    fn new(dice: &mut Seeded) -> Self {
+    pub(crate) fn new(dice: &mut Seeded) -> Self {
         let hours = 0..DAYS * 24;
         let consensuses = hours.clone().map(|hour| START + hour * HOUR + dice.pick(300..=2700)).collect();
         let mut set = 0;
@@ -99,14 +117,14 @@ impl World {
     }
 
     /// The same for what clients fetch.
-    fn fetched(hour: usize) -> u64 {
+    pub(crate) fn fetched(hour: usize) -> u64 {
         let at = START + u64::try_from(hour).unwrap() * HOUR;
         at / DAY + u64::from(at % DAY >= 12 * HOUR)
     }
 }
 
 /// When the second descriptor of a period comes up.
-fn begin_of(period: u64) -> u64 {
+pub(crate) fn begin_of(period: u64) -> u64 {
     (period - 1) * DAY
 }
 
@@ -158,13 +176,11 @@ fn onionbalance(world: &World) -> Vec<(u64, Vec<u64>)> {
 }
 
 /// Our schedule with everything going well: backends' points age as C tor's do, and fetches show it.
-fn ours(world: &World, dice: &mut Seeded, as_listed: bool) -> Vec<(u64, Vec<u64>)> {
+fn ours(world: &World, dice: &mut Seeded) -> Vec<(u64, Vec<u64>)> {
     let mut run = Run {
         machine: Machine::new(UnixTime(START), 3, None),
         points: BTreeMap::new(),
         logs: BTreeMap::new(),
-        as_listed,
-        hour: 0,
     };
     let mut now = START;
     run.feed(now, Event::TorUp, dice);
@@ -173,14 +189,13 @@ fn ours(world: &World, dice: &mut Seeded, as_listed: bool) -> Vec<(u64, Vec<u64>
             now = run.machine.wake(UnixTime(now)).0.max(now + 1).min(*at);
             run.feed(now, Event::Tick, dice);
         }
-        run.hour = hour;
         run.feed(now, Event::Network(Box::new(plan(world, hour))), dice);
     }
     run.logs.into_iter().map(|(period, log)| (begin_of(period), log)).collect()
 }
 
 /// What the consensus of an hour means.
-fn plan(world: &World, hour: usize) -> Plan {
+pub(crate) fn plan(world: &World, hour: usize) -> Plan {
     let valid_after = UnixTime(START + u64::try_from(hour).unwrap() * HOUR);
     let desc = |number: u64| DescPlan {
         role: Role { period: period(number), srv: Srv([0; 32]), run_start: UnixTime(begin_of(number)) },
@@ -201,11 +216,12 @@ fn plan(world: &World, hour: usize) -> Plan {
         first: desc(World::first(hour)),
         second: desc(World::first(hour) + 1),
         fetch_period: period(World::fetched(hour)),
+        fetch_until: UnixTime(begin_of(World::fetched(hour)) + 36 * HOUR),
     }
 }
 
 /// A period by its number.
-fn period(number: u64) -> TimePeriod {
+pub(crate) fn period(number: u64) -> TimePeriod {
     TimePeriod { number: PeriodNumber(number), length: PeriodLength::DAY }
 }
 
@@ -213,14 +229,10 @@ fn period(number: u64) -> TimePeriod {
 struct Run {
     /// The schedule.
     machine: Machine,
-    /// What each descriptor lists: a name and the end of each point, and the period in which it was fetched.
-    points: BTreeMap<u64, Vec<(u64, u64)>>,
+    /// When the time of each point of each descriptor is over.
+    points: BTreeMap<u64, Vec<u64>>,
     /// The uploads of each descriptor.
     logs: BTreeMap<u64, Vec<u64>>,
-    /// Whether points are of any age, and others at the start of a period.
-    as_listed: bool,
-    /// The hour of the consensus.
-    hour: usize,
 }
 
 impl Run {
@@ -259,21 +271,14 @@ impl Run {
 
     /// A fetch shows which listed points have gone; others take their places.
     fn look_at_points(&mut self, now: u64, dice: &mut Seeded) -> Vec<Event> {
-        let (fetched, mut events) = (World::fetched(self.hour), Vec::new());
+        let mut events = Vec::new();
         for (number, points) in &mut self.points {
-            // What clients fetch no more stays as it is.
-            if self.as_listed && *number < fetched && !points.is_empty() {
-                continue;
-            }
-            points.retain(|(from, end)| *end > now && (!self.as_listed || *from == fetched));
+            points.retain(|end| *end > now);
             while points.len() < POINTS {
-                let whole = dice.pick(LIFE);
-                // One of a backend's three points is new when one has gone; each is as likely to be listed.
-                let is_new = !self.as_listed || dice.pick(1..=3) == 1;
-                points.push((fetched, now + if is_new { whole } else { dice.pick(60..=whole) }));
+                points.push(now + dice.pick(LIFE));
             }
             let mut digest = [0; 32];
-            for (at, (_from, end)) in points.iter().enumerate() {
+            for (at, end) in points.iter().enumerate() {
                 digest[at * 8..at * 8 + 8].copy_from_slice(&end.to_be_bytes());
             }
             events.push(Event::Points(period(*number), Some(Digest(digest))));

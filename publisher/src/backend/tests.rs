@@ -3,7 +3,11 @@
 use super::*;
 use crate::descriptor::Lengths;
 use crate::merge::tests::point;
-use onionkeep_common::{BlindedId, DescSigningKey, ExpirationHours, PeriodLength, PeriodNumber};
+use onionkeep_common::{
+    BlindedId, DescSigningKey, ExpirationHours, IntroAuthKey, PeriodLength, PeriodNumber,
+};
+
+mod ages;
 
 /// Start of the protocol run.
 const RUN: UnixTime = UnixTime(1_800_000_000);

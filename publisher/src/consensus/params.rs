@@ -19,6 +19,38 @@ pub struct Params {
     pub cc_sendme_inc: u8,
     /// `HSV3MaxDescriptorSize`: a descriptor of this length or more is refused, 50000 by default.
     pub max_descriptor_size: u32,
+    /// `hs_intro_min_lifetime`: an introduction point lives so many **seconds** at least, 64800 by default.
+    pub intro_min_lifetime: u32,
+    /// `hs_intro_max_lifetime`: and at most, 86400 by default.
+    pub intro_max_lifetime: u32,
+}
+
+/// How long C tor keeps an introduction point, in **seconds**: a time between these, drawn for each point.
+///
+/// Spec: C tor, `get_intro_point_min_lifetime` and `get_intro_point_max_lifetime`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lives {
+    /// At least.
+    pub least: u64,
+    /// At most.
+    pub most: u64,
+}
+
+impl Lives {
+    /// What C tor takes where the consensus does not say.
+    ///
+    /// Spec: C tor, `INTRO_POINT_LIFETIME_MIN_SECONDS` and `INTRO_POINT_LIFETIME_MAX_SECONDS`.
+    pub const PUBLIC: Self = Self { least: 18 * 3600, most: 24 * 3600 };
+    /// What C tor takes with its option `TestingTorNetwork`.
+    ///
+    /// Spec: C tor, `MIN_INTRO_POINT_LIFETIME_TESTING` and `MAX_INTRO_POINT_LIFETIME_TESTING`.
+    pub const TESTING: Self = Self { least: 10, most: 30 };
+
+    /// So long before its end a point is no longer relied on: a quarter of an hour on the public network.
+    #[must_use]
+    pub const fn margin(self) -> u64 {
+        self.least.div_ceil(72)
+    }
 }
 
 impl Default for Params {
@@ -31,6 +63,8 @@ impl Default for Params {
             cc_alg: 2,
             cc_sendme_inc: 31,
             max_descriptor_size: 50_000,
+            intro_min_lifetime: 64_800,
+            intro_max_lifetime: 86_400,
         }
     }
 }
@@ -59,6 +93,17 @@ impl Params {
         Some(params)
     }
 
+    /// How long introduction points live in this network; `testing` is tor's option `TestingTorNetwork`.
+    #[must_use]
+    pub fn lives(&self, testing: bool) -> Lives {
+        let (least, most) = (self.intro_min_lifetime, self.intro_max_lifetime);
+        if testing {
+            Lives::TESTING
+        } else {
+            Lives { least: u64::from(least), most: u64::from(most.max(least)) }
+        }
+    }
+
     /// Sets one parameter.
     fn set(&mut self, name: &str, value: i64) {
         match name {
@@ -69,6 +114,8 @@ impl Params {
             "cc_alg" => self.cc_alg = octet(value, 0, 3),
             "cc_sendme_inc" => self.cc_sendme_inc = octet(value, 1, 254),
             "HSV3MaxDescriptorSize" => self.max_descriptor_size = word(value, 1, i32::MAX.unsigned_abs()),
+            "hs_intro_min_lifetime" => self.intro_min_lifetime = word(value, 0, i32::MAX.unsigned_abs()),
+            "hs_intro_max_lifetime" => self.intro_max_lifetime = word(value, 0, i32::MAX.unsigned_abs()),
             _unknown => {}
         }
     }
@@ -84,6 +131,13 @@ mod tests {
         let wanted = Params { cc_sendme_inc: 32, n_replicas: 16, spread_store: 1, ..Params::default() };
         assert_eq!(params, wanted);
         assert_eq!(Params::parse("hsdir_interval=4").unwrap().hsdir_interval, 5);
+        let lives = Params::parse("hs_intro_min_lifetime=360 hs_intro_max_lifetime=-1").unwrap();
+        assert_eq!((lives.intro_min_lifetime, lives.intro_max_lifetime), (360, 0));
+        assert_eq!(lives.lives(false), Lives { least: 360, most: 360 });
+        assert_eq!(
+            (Params::default().lives(false), Params::default().lives(true)),
+            (Lives::PUBLIC, Lives::TESTING)
+        );
         assert_eq!(Params::parse(""), Some(Params::default()));
     }
 

@@ -7,6 +7,7 @@ use super::{Candidate, rank};
 use crate::consensus::Fingerprint;
 use crate::descriptor::IntroPoint;
 use onionkeep_common::IntroAuthKey;
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A place that a backend is to have: the backend by its number among the usable ones, and the set.
@@ -36,7 +37,7 @@ pub(super) struct Plan<'a, 't> {
     places: Vec<usize>,
     /// The places that are taken.
     slots: BTreeMap<Slot, (usize, &'a IntroPoint)>,
-    /// Each backend's points in the order that only the secret gives, once it was needed.
+    /// Each backend's points, the youngest first and else in the order that only the secret gives, once it was needed.
     orders: BTreeMap<usize, Vec<&'a IntroPoint>>,
 }
 
@@ -170,7 +171,8 @@ impl<'a, 't> Plan<'a, 't> {
         let secret = self.taste.secret;
         let order = self.orders.entry(at).or_insert_with(|| {
             let mut points: Vec<_> = candidate.points.iter().collect();
-            points.sort_by_cached_key(|point| rank(secret, point));
+            let born = |point: &IntroPoint| candidate.ages.and_then(|ages| ages.born(point.auth_key()));
+            points.sort_by_cached_key(|point| (Reverse(born(point)), rank(secret, point)));
             points
         });
         let mut points = order.clone();

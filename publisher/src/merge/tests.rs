@@ -6,6 +6,7 @@ use onionkeep_common::IntroEncKey;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
+mod carry;
 mod clients;
 mod room;
 
@@ -34,6 +35,7 @@ fn candidates<'a>(backends: &'a [Vec<IntroPoint>], flow: &'a FlowControl) -> Vec
         flow_control: Some(flow),
         single_onion: false,
         pow: false,
+        ages: None,
     };
     backends.iter().enumerate().map(candidate).collect()
 }

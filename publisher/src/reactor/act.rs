@@ -65,7 +65,9 @@ impl Frontend {
         self.feed(Event::Tick, hands);
         self.turn(hands);
         self.watch(hands);
-        (self.ticked, self.wake) = (hands.now, self.machine.wake(hands.now));
+        let over = self.periods.iter().filter_map(|period| period.memo.next());
+        let over = over.filter(|over| *over > hands.now);
+        (self.ticked, self.wake) = (hands.now, over.fold(self.machine.wake(hands.now), UnixTime::min));
     }
 
     /// Does one thing; what can be told at once comes back as an event.
@@ -224,14 +226,14 @@ impl Frontend {
         }
     }
 
-    /// Chooses anew for an upload that was due anyhow, or that is the first of all; what changed thereby.
+    /// Chooses anew for an upload that is made in any case, but for the first after a restart; what changed thereby.
     fn merged_anew(&mut self, at: TimePeriod, why: Why, now: UnixTime) -> Option<Event> {
         let period = self.periods.iter().find(|period| period.state.period == at)?;
-        let first = why == Why::First && period.listed.iter().all(Vec::is_empty);
-        if why != Why::Interval && !first {
+        let again = why == Why::First && !period.listed.iter().all(Vec::is_empty);
+        if why == Why::Retry || again {
             return None;
         }
-        self.merge(at, now, true).map(|digest| Event::Listed(at, digest))
+        self.merge(at, now, Some(why)).map(|digest| Event::Listed(at, digest))
     }
 
     /// Moves the counter on, writes the state, and only then makes the copies.

@@ -8,7 +8,7 @@ use super::period::Period;
 use crate::backend::Backend;
 use crate::clients::Clients;
 use crate::config::{BackendConfig, ServiceConfig};
-use crate::consensus::{Consensus, Fingerprint, HsDir, HsSchedule, Role};
+use crate::consensus::{Consensus, Fingerprint, HsDir, HsSchedule, Lives, Role};
 use crate::descriptor::MAX_DESCRIPTOR_SIZE;
 use crate::log;
 use crate::merge::{Mode, Places};
@@ -34,6 +34,8 @@ pub(super) struct Rings<'a> {
     pub(super) consensus: &'a Consensus,
     /// Which descriptors it wants.
     pub(super) schedule: HsSchedule,
+    /// How long introduction points live.
+    lives: Lives,
     /// The first descriptor's ring.
     first: Ring<'a>,
     /// The second descriptor's ring.
@@ -45,7 +47,8 @@ impl<'a> Rings<'a> {
     pub(super) fn new(consensus: &'a Consensus, testing: bool) -> Self {
         let schedule = consensus.schedule(testing);
         let ring = |role: &Role| Ring::new(&consensus.hsdirs, role.period, &role.srv);
-        Self { consensus, first: ring(&schedule.first), second: ring(&schedule.second), schedule }
+        let lives = consensus.params.lives(testing);
+        Self { consensus, first: ring(&schedule.first), second: ring(&schedule.second), schedule, lives }
     }
 
     /// The HSDirs of an onion in the first or second ring, with a spread.
@@ -71,6 +74,7 @@ impl<'a> Rings<'a> {
             first: desc(self.schedule.first)?,
             second: desc(self.schedule.second)?,
             fetch_period: self.schedule.fetch.period,
+            fetch_until: self.schedule.fetch_until,
         })
     }
 
@@ -118,6 +122,8 @@ pub(super) struct Frontend {
     pub(super) fetch_role: Option<Role>,
     /// When that period ends.
     pub(super) fetch_until: UnixTime,
+    /// How long introduction points live in this network.
+    pub(super) lives: Lives,
     /// The clocks.
     pub(super) machine: Machine,
     /// When they were last looked at.
@@ -169,6 +175,7 @@ impl Frontend {
             next_member: count,
             fetch_role: None,
             fetch_until: UnixTime(0),
+            lives: Lives::PUBLIC,
             machine: Machine::new(now, count, config.probing.as_ref().map(|probing| probing.interval)),
             ticked: UnixTime(0),
             wake: now,
@@ -205,10 +212,12 @@ impl Frontend {
             (Ok((places, plan)), Ok(targets)) => {
                 for (member, targets) in self.members.values_mut().zip(targets) {
                     member.targets = targets;
+                    member.backend.set_lives(rings.lives);
                 }
                 self.places = places;
                 self.watch_new(hands.now);
                 self.fetch_role = Some(rings.schedule.fetch);
+                self.lives = rings.lives;
                 self.fetch_until = rings.schedule.fetch_until;
                 self.max_descriptor_size = rings.consensus.params.max_descriptor_size;
                 self.feed(Event::Network(Box::new(plan)), hands);

@@ -6,10 +6,11 @@ use super::period::Period;
 use crate::backend::Health;
 use crate::clients::Clients;
 use crate::log;
-use crate::merge::{Candidate, Merged, Mode, Situation, choose};
-use crate::schedule::{Digest, Event};
+use crate::merge::{Candidate, Merged, Mode, Situation, Stage, Turn, renew};
+use crate::schedule::{Digest, Event, Why};
 use onionkeep_common::{IntroAuthKey, TimePeriod, UnixTime};
 use sha3::{Digest as _, Sha3_256};
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Backends that one log line names.
@@ -21,7 +22,7 @@ impl Frontend {
         let descs = self.machine.descs().iter().map(|desc| desc.plan().role.period);
         for at in descs.collect::<Vec<_>>() {
             if self.period(at, hands).is_some()
-                && let Some(digest) = self.merge(at, hands.now, false)
+                && let Some(digest) = self.merge(at, hands.now, None)
             {
                 let points = self.merged(at).is_some_and(|merged| !merged.is_empty()).then_some(digest);
                 self.feed(Event::Points(at, points), hands);
@@ -29,9 +30,10 @@ impl Frontend {
         }
     }
 
-    /// Time has passed: chooses anew if the wheel of what clients fetch has moved.
+    /// Time has passed: chooses anew if the wheel of what clients fetch has moved, or a listed point's time is over.
     pub(super) fn turn(&mut self, hands: &mut Hands<'_>) {
-        if self.look_at_clients() || self.outage.is_over(hands.now) {
+        let is_over = self.periods.iter().any(|period| period.memo.is_due(hands.now));
+        if self.look_at_clients() || self.outage.is_over(hands.now) || is_over {
             self.choose(hands);
         }
         let next = self.shown().and_then(|merged| merged.next_step);
@@ -71,11 +73,12 @@ impl Frontend {
 
     /// Chooses what a descriptor lists; the digest if it changed.
     ///
-    /// `regular`: for an upload that was due anyhow. Only then does the wheel of a descriptor move that is not to show
-    /// how many backends there are, or that clients do not fetch.
-    pub(super) fn merge(&mut self, at: TimePeriod, now: UnixTime, regular: bool) -> Option<Digest> {
+    /// `upload`: for an upload to all HSDirs that is made in any case. Only for a regular one, or the first, does the
+    /// wheel of a descriptor move that is not to show how many backends there are, or that clients do not fetch.
+    pub(super) fn merge(&mut self, at: TimePeriod, now: UnixTime, upload: Option<Why>) -> Option<Digest> {
         let live = self.live(now);
-        let fetched = self.fetch_role.is_some_and(|role| role.period == at);
+        let stage = self.stage(at);
+        let regular = matches!(upload, Some(Why::First | Why::Interval));
         let hidden = matches!(self.config.mode, Mode::Ordinary { .. });
         let seed = Sha3_256::new().chain_update(b"onionkeep wheel v1").chain_update(&self.rank_secret[..]);
         let seed = seed.chain_update(at.number.0.to_be_bytes()).finalize().into();
@@ -92,12 +95,11 @@ impl Frontend {
             secret: &self.rank_secret,
             listed: &period.listed,
             avoid: &avoid,
-            hold: !regular && (hidden || !fetched),
+            hold: !regular && (hidden || stage != Stage::Shown),
         };
-        // What clients fetch no more goes on as it is: the backends' own descriptors of that period live as long as it does.
-        let past = self.fetch_role.is_some_and(|role| role.period.number > at.number);
-        let kept = past.then(|| period.merged.kept(&live)).flatten();
-        let mut merged = kept.unwrap_or_else(|| choose(&candidates, &situation));
+        let turn = Turn { stage, uploads: upload.is_some(), so_far: &period.merged, lives: self.lives };
+        let mut memo = period.memo.clone();
+        let mut merged = renew(&mut memo, &turn, &candidates, &situation);
         merged.clients = self.clients.as_ref().map(Clients::keys);
         let digest = merged.digest();
         let is_news = !merged.is_empty() || !period.merged.is_empty();
@@ -106,13 +108,27 @@ impl Frontend {
             self.say_chosen(at, &merged);
         }
         let period = self.periods.iter_mut().find(|period| period.state.period == at)?;
-        period.merged = merged;
+        if hidden && stage == Stage::Coming {
+            let points = merged.sets.iter().flat_map(|set| &set.points);
+            self.machine.attend(points.map(|(backend, _point)| *backend).collect());
+        }
+        (period.merged, period.memo) = (merged, memo);
         changed.then_some(digest)
+    }
+
+    /// Where a descriptor stands among those that clients fetch.
+    fn stage(&self, at: TimePeriod) -> Stage {
+        match self.fetch_role.map(|role| at.number.cmp(&role.period.number)) {
+            Some(Ordering::Less) => Stage::Past,
+            Some(Ordering::Equal) => Stage::Shown,
+            Some(Ordering::Greater) | None => Stage::Coming,
+        }
     }
 
     /// A backend as the merge sees it.
     fn candidate(&self, at: usize) -> Option<Candidate<'_>> {
         let member = self.members.get(&at)?;
+        let hidden = matches!(self.config.mode, Mode::Ordinary { .. });
         let backend = &member.backend;
         let seen = backend.seen()?;
         Some(Candidate {
@@ -123,6 +139,7 @@ impl Frontend {
             flow_control: seen.flow_control.as_ref(),
             single_onion: seen.single_onion,
             pow: seen.pow && !member.config.ignore_pow,
+            ages: hidden.then(|| backend.ages()),
         })
     }
 

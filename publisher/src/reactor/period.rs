@@ -5,7 +5,7 @@ use super::other::{Judged, Other, Seen};
 use super::takeover::Takeover;
 use crate::consensus::Fingerprint;
 use crate::descriptor::{BuildError, Draft, size_class};
-use crate::merge::{Choice, Merged, Places};
+use crate::merge::{Choice, Memo, Merged, Places};
 use crate::revision::{CounterKey, position};
 use crate::state::PeriodState;
 use onionkeep_common::cert::{CertType, UncheckedCert};
@@ -70,6 +70,8 @@ pub(super) struct Period {
     counter: CounterKey,
     /// What is to be listed.
     pub(super) merged: Merged,
+    /// What is remembered of those points.
+    pub(super) memo: Memo,
     /// What each set listed last, or all of it in one list if an earlier run of this publisher uploaded it.
     pub(super) listed: Vec<Vec<IntroAuthKey>>,
     /// The last upload.
@@ -112,6 +114,7 @@ impl Period {
             counter: CounterKey::derive(secret, onion, state.period),
             blinded,
             merged: Merged::default(),
+            memo: Memo::default(),
             listed: vec![state.listed.clone()],
             state,
             last: None,

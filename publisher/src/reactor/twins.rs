@@ -137,6 +137,7 @@ impl World {
             first: desc(schedule.first),
             second: desc(schedule.second),
             fetch_period: schedule.fetch.period,
+            fetch_until: schedule.fetch_until,
         };
         for role in [schedule.first, schedule.second] {
             self.since.entry(role.period).or_insert(self.real);

@@ -3,9 +3,12 @@
 use super::dice::{Dice, doubling};
 use super::{Action, Desc, Machine};
 use onionkeep_common::UnixTime;
+use std::collections::BTreeSet;
 
 /// How often a good backend is fetched at most, as a part of the period: 300 to 900 s on the public network.
 const FETCHES_PER_PERIOD: u64 = 288;
+/// So much oftener are attended backends fetched when the fetched period is over: every 60 to 180 s.
+const OFTENER: u64 = 5;
 /// The shortest time between two good fetches of a backend, in **seconds**.
 const FETCH_MIN: u64 = 10;
 /// First wait after a fetch that told nothing good, in **seconds**.
@@ -111,6 +114,13 @@ impl BackendClock {
         self.next_fetch = now.plus(wait);
     }
 
+    /// Moves the next fetch to soon after the fetched period is `over`, which it is in so many **seconds**.
+    fn fetch_within(&mut self, now: UnixTime, over: u64, interval: u64, dice: &mut dyn Dice) {
+        let oftener = interval.checked_div(OFTENER).unwrap_or(FETCH_MIN).max(FETCH_MIN);
+        let wait = dice.pick(oftener..=oftener.saturating_mul(3));
+        self.next_fetch = self.next_fetch.min(now.plus(over).plus(wait));
+    }
+
     /// Takes the outcome of a probe. After a first failure the second try and a fetch follow at once.
     pub fn probed(&mut self, now: UnixTime, up: bool, dice: &mut dyn Dice) {
         let every = self.probe_every.unwrap_or(LOST);
@@ -190,6 +200,12 @@ impl Machine {
         self.backends.insert(backend, BackendClock::new(now, self.probe_every));
     }
 
+    /// Fetches these backends more often from the end of the fetched period on until tor fetches the next one, so that
+    /// little can happen unseen between the two.
+    pub fn attend(&mut self, backends: BTreeSet<usize>) {
+        self.attended = backends;
+    }
+
     /// Whether this backend is fetched and probed.
     #[must_use]
     pub fn watches(&self, backend: usize) -> bool {
@@ -214,8 +230,13 @@ impl Machine {
     pub(super) fn fetched(&mut self, now: UnixTime, backend: usize, verdict: Verdict, dice: &mut dyn Dice) {
         let length = self.plan.as_ref().map_or(86_400, |plan| plan.fetch_period.length.seconds());
         let interval = length.checked_div(FETCHES_PER_PERIOD).unwrap_or(FETCH_MIN).max(FETCH_MIN);
+        let over = self.plan.as_ref().map_or(0, |plan| plan.fetch_until.since(now));
+        let attended = self.attended.contains(&backend);
         if let Some(clock) = self.backends.get_mut(&backend) {
             clock.fetched(now, verdict, interval, dice);
+            if attended {
+                clock.fetch_within(now, over, interval, dice);
+            }
         }
         self.note_answered(now);
     }

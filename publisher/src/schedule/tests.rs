@@ -48,6 +48,7 @@ fn plan(first: u64, valid_after: UnixTime, hsdirs: &[u8]) -> Event {
         first: desc_plan(first, hsdirs),
         second: desc_plan(first + 1, hsdirs),
         fetch_period: period(first + 1),
+        fetch_until: NOON.plus(86_400),
     }))
 }
 

@@ -169,6 +169,7 @@ impl<'a> World<'a> {
             first: desc(schedule.first),
             second: desc(schedule.second),
             fetch_period: schedule.fetch.period,
+            fetch_until: schedule.fetch_until,
         };
         for desc in [&plan.first, &plan.second] {
             self.uploaded.entry(desc.role.period).or_insert((self.now, None));

@@ -78,6 +78,7 @@ impl World {
             flow_control: Some(&self.flow),
             single_onion: false,
             pow: false,
+            ages: None,
         };
         (0..self.points.len()).map(candidate).collect()
     }

@@ -121,6 +121,32 @@ fn good_fetches_are_rare_and_others_soon_repeated() {
 }
 
 #[test]
+fn attended_backends_are_fetched_oftener_from_the_end_of_the_fetched_period_on() {
+    let mut bench = Bench::new(2);
+    bench.feed(Event::TorUp);
+    bench.feed(plan(10, NOON.plus(80_000), &[1]));
+    bench.machine.attend(BTreeSet::from([1]));
+    bench.now = NOON.plus(86_400 - 3600);
+    let mut times = [Vec::new(), Vec::new()];
+    for backend in 0..2 {
+        bench.feed(Event::Fetched(backend, Verdict::Good));
+    }
+    for second in 0..7200 {
+        for action in bench.after(1) {
+            if let Action::Fetch { backend, .. } = action {
+                times[backend].push(second);
+                bench.feed(Event::Fetched(backend, Verdict::Good));
+            }
+        }
+    }
+    let after = |times: &Vec<u64>| times.iter().filter(|second| **second >= 3600).count();
+    assert!((4..=12).contains(&after(&times[0])), "{times:?}");
+    assert!((20..=60).contains(&after(&times[1])), "{times:?}");
+    assert!(times[1].iter().any(|second| (3600..3600 + 180).contains(second)), "{times:?}");
+    assert!(times[1].len() - after(&times[1]) <= 12, "not before: {times:?}");
+}
+
+#[test]
 fn a_failed_probe_is_repeated_at_once_and_the_descriptor_fetched() {
     let mut bench = Bench::probing(2, Some(60)).started();
     bench.after(120);

@@ -139,6 +139,7 @@ impl World {
             first: desc(schedule.first),
             second: desc(schedule.second),
             fetch_period: schedule.fetch.period,
+            fetch_until: schedule.fetch_until,
         };
         let places = |plan: &Plan| {
             let pair = |desc: &DescPlan| {
