@@ -63,10 +63,18 @@ pub struct Collected {
 impl Collected {
     /// The looks as samples.
     pub fn samples(&self) -> Result<Vec<super::judge::Sample>> {
-        self.looks
-            .iter()
-            .map(|(held, before)| sample::descriptor(held, before.as_ref(), seconds(RUN)))
-            .collect()
+        self.looks.iter().map(|(held, before)| sample::descriptor(held, before.as_ref())).collect()
+    }
+
+    /// Those looks before which the same descriptor was seen.
+    pub fn seen_again(&self) -> Result<Self> {
+        let mut looks = Vec::new();
+        for (held, before) in &self.looks {
+            if before.as_ref().map(|before| sample::is_same(held, before)).transpose()? == Some(true) {
+                looks.push((held.clone(), before.clone()));
+            }
+        }
+        Ok(Self { looks, ..Self::default() })
     }
 }
 

@@ -48,31 +48,32 @@ impl Held {
     }
 }
 
-/// One service at one time, beside what was seen of it before: `run` is the length of a protocol run in seconds.
-pub fn descriptor(held: &Held, before: Option<&Held>, run: f64) -> Result<Sample> {
+/// One service at one time, beside what was seen of it before.
+pub fn descriptor(held: &Held, before: Option<&Held>) -> Result<Sample> {
     let opened = held.any()?;
-    let mut features = outer(held, opened, run)?;
+    let mut features = outer(held, opened);
     features.extend(inner(opened)?);
     features.extend(relation(opened, before)?);
     Ok(Sample { block: held.service.clone(), features })
 }
 
 /// What an HSDir sees that does not know the address, and several of them together.
-fn outer(held: &Held, opened: &Opened, run: f64) -> Result<Vec<(&'static str, f64)>> {
+///
+/// Not what the counter says of the time of the upload: where C tor's points live for seconds and it uploads as often, that
+/// tells how far apart uploads are, and nothing of the counter.
+fn outer(held: &Held, opened: &Opened) -> Vec<(&'static str, f64)> {
     let digits = opened.revision.to_string().len();
-    let off = counter_off(held.uploaded, opened.revision, run);
     let hours = (held.uploaded / HOUR).ceil() + 54.0;
     let salts: BTreeSet<_> = held.copies.values().map(|copy| (&copy.middle_salt, &copy.inner_salt)).collect();
-    Ok(vec![
+    vec![
         ("length", number(opened.outer.len() - digits)),
         ("lines", number(opened.outer.lines().count())),
         ("digits", number(digits)),
-        ("counter", off),
         ("expires", f64::from(opened.expires) - hours),
         ("padded", number(opened.middle.len())),
         ("salts", number(held.copies.len() - salts.len())),
         ("twins", number(held.twins)),
-    ])
+    ]
 }
 
 /// By how many seconds a counter misses the curve for an upload at a time; runs begin at multiples of `run`.
@@ -145,6 +146,11 @@ fn relation(opened: &Opened, before: Option<&Held>) -> Result<Vec<(&'static str,
         ("points-shared", else_one.map_or(Ok(unknown), kept)?),
         ("key-shared", else_one.map_or(unknown, |other| yes(other.signing_key == opened.signing_key))),
     ])
+}
+
+/// Whether two looks at a service were at the same descriptor.
+pub fn is_same(held: &Held, before: &Held) -> Result<bool> {
+    Ok(held.any()?.blinded == before.any()?.blinded)
 }
 
 /// How many points a service's descriptor shares with its other one, seen before.
