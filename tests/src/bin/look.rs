@@ -32,7 +32,7 @@ fn main() -> Result<()> {
     println!("rows, C tor: {}", list(&ctor.odd));
     println!("rows, frontends in ordinary mode: {}", list(&ours.odd));
     let descriptors = say("descriptors, C tor against ours", &ctor.samples()?, &ours.samples()?)?;
-    // Only said: on this network C tor's points live for 10 to 30 seconds, and it uploads as often (docs/LOOK.md).
+    // Only said: periods of minutes have no regular uploads, and nothing is carried over their start (docs/LOOK.md).
     say("upload logs, C tor against ours", &ctor.uploads, &ours.uploads)?;
     let mut missed = Vec::new();
     let (ctor_again, ours_again) = (ctor.seen_again()?, ours.seen_again()?);

@@ -59,8 +59,7 @@ pub fn descriptor(held: &Held, before: Option<&Held>) -> Result<Sample> {
 
 /// What an HSDir sees that does not know the address, and several of them together.
 ///
-/// Not what the counter says of the time of the upload: where C tor's points live for seconds and it uploads as often, that
-/// tells how far apart uploads are, and nothing of the counter.
+/// Not by how much the counter misses the time of the upload: that time is only known to the nearest upload that was heard of.
 fn outer(held: &Held, opened: &Opened) -> Vec<(&'static str, f64)> {
     let digits = opened.revision.to_string().len();
     let hours = (held.uploaded / HOUR).ceil() + 54.0;
