@@ -88,7 +88,7 @@ fn main() -> ExitCode {
 async fn serve(words: &[String]) {
     let [services, backends, speed, signer] = words else { return };
     let world =
-        Arc::new(World::new(services.parse().unwrap(), backends.parse().unwrap(), speed.parse().unwrap()));
+        Arc::new(World::fast(services.parse().unwrap(), backends.parse().unwrap(), speed.parse().unwrap()));
     let port = world.serve(Path::new(signer));
     println!("{} {}", port.address, port.cookie_file().display());
     std::io::stdout().flush().unwrap();

@@ -12,7 +12,7 @@ use crate::error::Failure;
 use crate::status::{self, Table};
 use crate::{clients, harden, import, reactor, torrc};
 use backend::{BackendCommand, control};
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use onionkeep_common::{Minutes, OnionAddress, PeriodLength, PeriodRule};
 use std::ffi::OsString;
 use std::fmt::Display;
@@ -172,6 +172,12 @@ enum TorrcCommand {
     /// The lines and the `ob_config` file for the backends
     #[command(after_help = "Example:\n  onionkeep-publisher --config publisher.toml torrc backend")]
     Backend,
+}
+
+/// The command line's words, for man page and completions.
+#[must_use]
+pub fn words() -> clap::Command {
+    Cli::command()
 }
 
 /// Runs a command line and gives its exit code.

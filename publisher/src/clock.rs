@@ -7,12 +7,43 @@ use std::time::{SystemTime, UNIX_EPOCH};
 #[must_use]
 #[expect(clippy::disallowed_methods, reason = "this is the clock file")]
 pub fn now() -> UnixTime {
+    #[cfg(test)]
+    if let Some(now) = tests::pretended() {
+        return now;
+    }
     UnixTime(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()))
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+    use std::cell::Cell;
+    use tokio::time::Instant;
+
+    thread_local! {
+        /// What time it was taken to be, and when.
+        static PRETENDED: Cell<Option<(UnixTime, Instant)>> = const { Cell::new(None) };
+    }
+
+    /// As long as it lives this thread's wall clock goes with tokio's, which a test may pause and set forward.
+    pub(crate) struct Pretended;
+
+    impl Drop for Pretended {
+        fn drop(&mut self) {
+            PRETENDED.set(None);
+        }
+    }
+
+    /// Sets the wall clock of this thread.
+    pub(crate) fn pretend(now: UnixTime) -> Pretended {
+        PRETENDED.set(Some((now, Instant::now())));
+        Pretended
+    }
+
+    /// The pretended time, if there is one.
+    pub(super) fn pretended() -> Option<UnixTime> {
+        PRETENDED.get().map(|(then, at)| then.plus(at.elapsed().as_secs()))
+    }
 
     #[test]
     fn the_clock_is_later_than_this_file_and_does_not_stand() {

@@ -3,6 +3,10 @@
 //! It holds no long-term key: certificates come from the signer, for one descriptor-signing key per period.
 //! `schedule` and `merge` decide, as pure functions; `reactor` is the only one that waits.
 
+// The made-up world is shared with a bench, which names the crate.
+#[cfg(test)]
+extern crate self as onionkeep_publisher;
+
 pub mod alarm;
 pub mod backend;
 pub mod ceremony;

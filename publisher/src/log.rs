@@ -76,6 +76,10 @@ impl Line {
     /// Writes the line to stderr.
     pub fn write(self) {
         static RECENT: Mutex<Option<Recent>> = Mutex::new(None);
+        #[cfg(test)]
+        if tests::kept(&self.text) {
+            return;
+        }
         let now = clock::now();
         let mut recent = RECENT.lock().unwrap_or_else(PoisonError::into_inner);
         let repeated = recent.get_or_insert_default().repeated(now.0, &self.text);
@@ -131,8 +135,24 @@ impl Recent {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+    use std::cell::RefCell;
+
+    thread_local! {
+        /// The lines of this thread, once a test wants to read them.
+        static KEPT: RefCell<Option<Vec<String>>> = const { RefCell::new(None) };
+    }
+
+    /// From now on this thread's lines are kept instead of written; those kept until now are given.
+    pub(crate) fn keep() -> Vec<String> {
+        KEPT.replace(Some(Vec::new())).unwrap_or_default()
+    }
+
+    /// Keeps a line, without its time, if lines are kept.
+    pub(super) fn kept(text: &str) -> bool {
+        KEPT.with_borrow_mut(|kept| kept.as_mut().map(|lines| lines.push(text.to_owned()))).is_some()
+    }
 
     #[test]
     fn values_are_quoted_where_needed() {

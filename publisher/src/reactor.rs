@@ -21,6 +21,8 @@ mod skew;
 mod takeover;
 mod task;
 #[cfg(test)]
+mod tests;
+#[cfg(test)]
 mod twins;
 
 use crate::alarm;
@@ -74,47 +76,58 @@ pub enum Stopped {
 /// # Errors
 /// [`Failure`] if it cannot start.
 pub fn run(path: &Path, config: Config) -> Result<Stopped, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(system)?;
+    runtime.block_on(serve(path, config))
+}
+
+/// The steady clock.
+fn steady() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
+/// A failure of the system at the start.
+fn system(source: std::io::Error) -> Failure {
+    Failure::System { what: "start", source }
+}
+
+/// [`run`] in the runtime that is there.
+async fn serve(path: &Path, config: Config) -> Result<Stopped, Failure> {
     let tor = config.tor.connection()?;
     let state = StateDir::open(&config.state_dir)?;
     let secret = state.counter_secret()?;
-    let system = |source| Failure::System { what: "start", source };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(system)?;
-    runtime.block_on(async {
-        let now = clock::now();
-        let status = StatusServer::open(&config.status_socket)?;
-        let control = config.control_socket.as_deref().map(ControlServer::open).transpose()?;
-        let metrics =
-            config.metrics.as_ref().map(|metrics| MetricsServer::open(&metrics.listen)).transpose()?;
-        let signals = Signals::new().map_err(system)?;
-        let mut reactor = Reactor {
-            path: path.to_path_buf(),
-            tor_config: tor,
-            state,
-            started: now,
-            frontends: BTreeMap::new(),
-            next_frontend: 0,
-            secret,
-            consensus: None,
-            tasks: JoinSet::new(),
-            uploads: Arc::new(Semaphore::new(UPLOADS)),
-            link: None,
-            epoch: 0,
-            failures: 0,
-            tor: TorStatus { state: "connecting".to_owned(), ..TorStatus::default() },
-            network: NetworkClock::new(),
-            notify: Notify::from_environment().map_err(system)?,
-            skew: Skew::default(),
-            alarms: alarm::Watch::default(),
-            alarms_looked: UnixTime(0),
-            reload_refused: None,
-            totals: Totals::default(),
-            config,
-        };
-        for service in reactor.config.services.clone() {
-            reactor.begin(&service);
-        }
-        Ok(reactor.run(Doors { status, control, metrics, signals }).await)
-    })
+    let now = clock::now();
+    let status = StatusServer::open(&config.status_socket)?;
+    let control = config.control_socket.as_deref().map(ControlServer::open).transpose()?;
+    let metrics = config.metrics.as_ref().map(|metrics| MetricsServer::open(&metrics.listen)).transpose()?;
+    let signals = Signals::new().map_err(system)?;
+    let mut reactor = Reactor {
+        path: path.to_path_buf(),
+        tor_config: tor,
+        state,
+        started: now,
+        frontends: BTreeMap::new(),
+        next_frontend: 0,
+        secret,
+        consensus: None,
+        tasks: JoinSet::new(),
+        uploads: Arc::new(Semaphore::new(UPLOADS)),
+        link: None,
+        epoch: 0,
+        failures: 0,
+        tor: TorStatus { state: "connecting".to_owned(), ..TorStatus::default() },
+        network: NetworkClock::new(),
+        notify: Notify::from_environment().map_err(system)?,
+        skew: Skew::default(),
+        alarms: alarm::Watch::default(),
+        alarms_looked: UnixTime(0),
+        reload_refused: None,
+        totals: Totals::default(),
+        config,
+    };
+    for service in reactor.config.services.clone() {
+        reactor.begin(&service);
+    }
+    Ok(reactor.run(Doors { status, control, metrics, signals }).await)
 }
 
 /// A connection to tor.
@@ -237,7 +250,7 @@ impl Reactor {
                 Woken::Task(Err(error)) => log::error("task").with("error", error).write(),
             }
             self.tick();
-            self.notify.alive(Instant::now());
+            self.notify.alive(steady());
         };
         self.stop();
         stopped
@@ -308,7 +321,7 @@ impl Reactor {
     /// Time has passed.
     fn tick(&mut self) {
         let now = clock::now();
-        if let Some(by) = self.skew.jumped(now, Instant::now()) {
+        if let Some(by) = self.skew.jumped(now, steady()) {
             log::warn("clock-jumped").with("by", by).write();
         }
         if let Some(link) = self.link.as_ref().filter(|link| link.ready) {

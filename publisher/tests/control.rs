@@ -113,6 +113,13 @@ impl Rig {
         status["services"][0]["backends"].as_array().unwrap().iter().map(backend).collect()
     }
 
+    /// The addresses of all services.
+    fn addresses(&self) -> Vec<String> {
+        let status = self.status();
+        let services = status["services"].as_array().unwrap().iter();
+        services.map(|service| service["address"].as_str().unwrap().to_owned()).collect()
+    }
+
     fn signal(&self, signal: &str) {
         let id = self.child.as_ref().unwrap().id().to_string();
         assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
@@ -297,41 +304,79 @@ fn what_makes_no_sense_is_refused_and_changes_nothing() {
 #[test]
 fn a_bad_reload_leaves_the_old_running_and_says_why() {
     let rig = Rig::new(&service(FRONTENDS[0], 2));
-    let before = rig.backends();
+    let (before, addresses) = (rig.backends(), rig.addresses());
     let good = rig.text(&service(FRONTENDS[0], 2));
+    let with = |line: &str| good.replacen("signer = ", &format!("{line}\nsigner = "), 1);
+    let second = service(FRONTENDS[1], 1);
+    let password = good.replace("[tor]\n", "[tor]\npassword = \"file:/nonexistent/password\"\n");
     for (text, why) in [
         (good.replace("b1", "b0"), "another backend of this service has this name"),
         (good.replace("/tor\"", "/other-tor\""), "a reload cannot change tor.control"),
         (good.replace("/state\"", "/other-state\""), "a reload cannot change state_dir"),
+        (with("mode = \"many\""), "mode: wanted is \"ordinary\", \"wide\" or \"distinct\""),
+        (with("authorized_clients = \"clients\""), "authorized_clients: wanted is an absolute path"),
+        (format!("{good}client_key = \"file:/nonexistent/key\"\n"), "cannot use the file /nonexistent/key"),
+        (password, "cannot use the file /nonexistent/password of tor.password"),
+        // A good service more does not come alone, and one that is gone stays until all is good.
+        (format!("{good}{second}{}", second.replace(FRONTENDS[1], BACKENDS[1])), "is a frontend"),
+        (rig.text(&second.replace("\nname", "\nweight = 0\nname")), "weight: wanted is"),
+        (String::new(), "state_dir is missing"),
     ] {
         std::fs::write(rig.path("p.toml"), &text).unwrap();
         let (code, stdout, stderr) = rig.ask(&["reload"]);
-        assert_eq!((code, stdout.as_str()), (2, ""), "{stderr}");
-        assert!(stderr.contains(why) && stderr.contains("\ntry: "), "{stderr}");
+        assert_eq!((code, stdout.as_str()), (2, ""), "{why}: {stderr}");
+        assert!(stderr.contains(why) && stderr.contains("\ntry: "), "{why}: {stderr}");
+        // A signal tells nobody but the log.
+        let from = rig.log().len();
+        rig.signal("-HUP");
+        rig.until(why, |rig| {
+            let log = rig.log().split_off(from);
+            let refused = |line: &&str| line.contains(" error control command=reload error=");
+            log.lines().filter(refused).any(|line| {
+                line.contains(&why.replace('"', "\\\"")) && line.ends_with("done=\"nothing changed\"")
+            })
+        });
+        std::fs::write(rig.path("p.toml"), &good).unwrap();
+        assert_eq!((rig.backends(), rig.addresses()), (before.clone(), addresses.clone()), "{why}");
     }
-    // A signal tells nobody but the log.
-    std::fs::write(rig.path("p.toml"), "nonsense = 1\n").unwrap();
-    rig.signal("-HUP");
-    rig.until("log line", |rig| rig.log().contains("error control command=reload error="));
-    std::fs::write(rig.path("p.toml"), good).unwrap();
-    assert_eq!(rig.backends(), before);
+}
+
+#[test]
+fn authorized_clients_with_a_bad_line_close_the_service_and_the_line_is_named() {
+    let rig = Rig::new(&service(FRONTENDS[0], 1));
+    std::fs::create_dir(rig.path("clients")).unwrap();
+    std::fs::write(rig.path("clients/alice.auth"), "descriptor:x25519:NONSENSE\n").unwrap();
+    let clients = format!("authorized_clients = \"{}\"\nsigner = ", rig.path("clients").display());
+    rig.write(&service(FRONTENDS[0], 1).replacen("signer = ", &clients, 1));
+    assert_eq!(rig.done(&["reload"]), "0 services new, 0 gone, 1 changed, 0 as before\n");
+    let log = rig.log();
+    let named = |line: &str| {
+        line.contains(" warn client-skipped ") && line.contains(" file=alice.auth problem=\"line 1: ")
+    };
+    assert!(log.lines().any(named), "{log}");
+    let alarms = rig.status()["alarms"].to_string();
+    assert!(alarms.contains("no-clients"), "it is open to everybody: {alarms}");
+}
+
+#[test]
+fn a_reload_changes_the_mode() {
+    let rig = Rig::new(&service(FRONTENDS[0], 1));
+    assert_eq!(rig.status()["services"][0]["mode"], "ordinary");
+    rig.write(&service(FRONTENDS[0], 1).replacen("signer = ", "mode = \"wide\"\nsigner = ", 1));
+    assert_eq!(rig.done(&["reload"]), "0 services new, 0 gone, 1 changed, 0 as before\n");
+    assert_eq!(rig.status()["services"][0]["mode"], "wide");
 }
 
 #[test]
 fn sighup_starts_new_services_and_ends_old_ones() {
     let rig = Rig::new(&service(FRONTENDS[0], 1));
-    let addresses = |rig: &Rig| -> Vec<String> {
-        let status = rig.status();
-        let services = status["services"].as_array().unwrap().iter();
-        services.map(|service| service["address"].as_str().unwrap().to_owned()).collect()
-    };
     let (first, second) = (format!("{}.onion", FRONTENDS[0]), format!("{}.onion", FRONTENDS[1]));
     rig.write(&format!("{}{}", service(FRONTENDS[0], 1), service(FRONTENDS[1], 2)));
     rig.signal("-HUP");
-    rig.until("second service", |rig| addresses(rig) == [first.clone(), second.clone()]);
+    rig.until("second service", |rig| rig.addresses() == [first.clone(), second.clone()]);
     rig.write(&service(FRONTENDS[1], 2));
     assert_eq!(rig.done(&["reload"]), "0 services new, 1 gone, 0 changed, 1 as before\n");
-    assert_eq!(addresses(&rig), [second]);
+    assert_eq!(rig.addresses(), [second]);
 }
 
 #[test]

@@ -21,7 +21,7 @@ use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Instant;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
@@ -94,8 +94,7 @@ pub(crate) struct World {
     backends: HashMap<String, (usize, Onion)>,
     services: Vec<Onion>,
     network: network::Network,
-    start: Mutex<Option<Instant>>,
-    speed: f64,
+    clock: Box<dyn Fn() -> UnixTime + Send + Sync>,
     /// The valid-after that the publisher has read last.
     read: AtomicU64,
     /// Copies by backend and HSDir's kind: when they were made for which period, and the text.
@@ -104,8 +103,18 @@ pub(crate) struct World {
 }
 
 impl World {
-    /// So many frontends and backends, whose time runs so fast.
-    pub(crate) fn new(services: usize, backends: usize, speed: f64) -> Self {
+    /// So many frontends and backends, whose time begins with the first question and runs so fast.
+    pub(crate) fn fast(services: usize, backends: usize, speed: f64) -> Self {
+        let start = OnceLock::new();
+        let passed = move || start.get_or_init(Instant::now).elapsed().mul_f64(speed).as_secs();
+        Self::new((services, backends, RELAYS), move || UnixTime(BEGIN + passed()))
+    }
+
+    /// So many frontends, backends and relays, whose time is that of a clock that begins with [`BEGIN`].
+    pub(crate) fn new(
+        (services, backends, relays): (usize, usize, usize),
+        clock: impl Fn() -> UnixTime + Send + Sync + 'static,
+    ) -> Self {
         let backend = |number| {
             let onion = Onion::new(b'b', number);
             (onion.address().to_string().trim_end_matches(".onion").to_owned(), (number, onion))
@@ -113,19 +122,17 @@ impl World {
         Self {
             backends: (0..backends).map(backend).collect(),
             services: (0..services).map(|number| Onion::new(b's', number)).collect(),
-            network: network::make(RELAYS),
-            start: Mutex::new(None),
-            speed,
+            network: network::make(relays),
+            clock: Box::new(clock),
             read: AtomicU64::new(MADE),
             copies: Mutex::default(),
             counts: Counts::default(),
         }
     }
 
-    /// The time, which begins with the first question.
+    /// The time.
     fn now(&self) -> UnixTime {
-        let start = *self.start.lock().unwrap().get_or_insert_with(Instant::now);
-        UnixTime(BEGIN + start.elapsed().mul_f64(self.speed).as_secs())
+        (self.clock)()
     }
 
     /// Which descriptor of a backend is fetched under the consensus that was read.
@@ -146,7 +153,7 @@ impl World {
     }
 
     /// What tor's control port answers.
-    fn answer(&self, command: &Command) -> Answer {
+    pub(crate) fn answer(&self, command: &Command) -> Answer {
         let now = self.now();
         let hour = now.0 / 3600 * 3600;
         let time = |at: u64| {
@@ -224,7 +231,7 @@ impl World {
     }
 
     /// Signs on one connection.
-    async fn sign(&self, mut stream: UnixStream) -> Option<()> {
+    pub(crate) async fn sign(&self, mut stream: UnixStream) -> Option<()> {
         loop {
             let mut head = [0; HEADER_LEN];
             stream.read_exact(&mut head).await.ok()?;
@@ -242,7 +249,7 @@ impl World {
 }
 
 /// The HSDir of a command.
-fn server(line: &str) -> &str {
+pub(crate) fn server(line: &str) -> &str {
     line.split_once("SERVER=").map_or("", |(_head, rest)| rest.get(..40).unwrap_or_default())
 }
 

@@ -1,5 +1,7 @@
 //! The exposition and what stands about it in documents, dashboard and rules.
 
+mod promql;
+
 use super::server::{CLIENTS, DEADLINE};
 use super::*;
 use crate::alarm::Name;
@@ -187,6 +189,9 @@ fn the_dashboard_asks_for_metrics_that_exist() {
         let asked = asked(expression);
         assert!(!asked.is_empty() || expression == "prometheus", "{expression}");
         assert!(asked.is_subset(&listed), "{expression}: {:?}", asked.difference(&listed));
+        if expression != "prometheus" {
+            assert_eq!(promql::read(expression), Ok(()));
+        }
     }
     let mut ids = Vec::new();
     for panel in dashboard["panels"].as_array().unwrap() {
@@ -213,6 +218,7 @@ fn the_rules_ask_for_metrics_and_alarms_that_exist() {
     for expression in &expressions {
         let asked = asked(expression);
         assert!(!asked.is_empty() && asked.is_subset(&listed), "{expression}");
+        assert_eq!(promql::read(expression), Ok(()));
     }
     let known: BTreeSet<_> = Name::ALL.iter().map(|name| name.word().to_owned()).collect();
     let named = named_alarms(&expressions.join("\n"));

@@ -3,7 +3,7 @@
 use super::frontend::Frontend;
 use super::member::Ask;
 use super::period::{MakeError, Period};
-use super::task::{self, Copy, Done, ServiceDone};
+use super::task::{self, Copy, Done, Room, ServiceDone};
 use crate::consensus::Fingerprint;
 use crate::log;
 use crate::probe::{Question, SocksAddr};
@@ -206,7 +206,7 @@ impl Frontend {
                 line.with("hsdirs", copies.len()).write();
                 if let Some(tor) = hands.tor.cloned() {
                     for copy in copies {
-                        let room = Arc::clone(hands.uploads);
+                        let room = Room { all: Arc::clone(hands.uploads), own: Arc::clone(&self.uploads) };
                         hands.start(self.index, task::post(tor.clone(), room, copy));
                     }
                 }

@@ -120,7 +120,7 @@ fn say(change: &Change, now: UnixTime) {
 
 impl Frontend {
     /// What is wrong now. `hsdirs_percent`: if a smaller share of the HSDirs holds a descriptor, that is an alarm.
-    fn findings(&self, now: UnixTime, hsdirs_percent: u32) -> Vec<Finding> {
+    pub(super) fn findings(&self, now: UnixTime, hsdirs_percent: u32) -> Vec<Finding> {
         let mut found = Vec::new();
         if let Some(bundles) = self.certs.status(now) {
             found.extend(bundles.findings(now));
@@ -222,10 +222,7 @@ impl Frontend {
             );
             found.push(Finding::of(Name::SizeClassLeft, role, text));
         }
-        if period.other.is_stranger() {
-            let text = format!("{}: {}", super::other::DIFFERS, super::other::COPY_SECRET);
-            found.push(Finding::of(Name::PublishersDiffer, role, text));
-        }
+        found.extend(stranger(period, role));
         let (stored, all) = held(desc, period, now);
         if now.since(last.at) > ANSWER_LATE && stored.saturating_mul(100) < all.saturating_mul(share(percent))
         {
@@ -253,6 +250,12 @@ impl Frontend {
         }
         notes
     }
+}
+
+/// Whether somebody else publishes a descriptor, and not as a twin.
+pub(super) fn stranger(period: &Period, role: &str) -> Option<Finding> {
+    let text = || format!("{}: {}", super::other::DIFFERS, super::other::COPY_SECRET);
+    period.other.is_stranger().then(|| Finding::of(Name::PublishersDiffer, role, text()))
 }
 
 /// A share in hundredths.

@@ -21,12 +21,18 @@ use onionkeep_common::{OnionAddress, TimePeriod, UnixTime};
 use sha3::{Digest, Sha3_256};
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
+use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
 /// A consensus is reasonably live this long before and after its life, in **seconds**.
 ///
 /// Spec: C tor, `REASONABLY_LIVE_TIME`.
 const REASONABLY_LIVE: u64 = 24 * 3600;
+
+/// How many uploads of one frontend may be under way at the same time: both descriptors to eight HSDirs each, and half of
+/// what the publisher has room for.
+const UPLOADS: usize = 16;
 
 /// The two rings of a consensus.
 pub(super) struct Rings<'a> {
@@ -150,6 +156,8 @@ pub(super) struct Frontend {
     pub(super) counter_secret: Zeroizing<[u8; 32]>,
     /// The consensus' limit of a descriptor's length.
     pub(super) max_descriptor_size: u32,
+    /// One permit for each of its uploads at the same time.
+    pub(super) uploads: Arc<Semaphore>,
 }
 
 impl Frontend {
@@ -189,6 +197,7 @@ impl Frontend {
             rank_secret: Zeroizing::new(secret_order),
             counter_secret: Zeroizing::new(*secret),
             max_descriptor_size: MAX_DESCRIPTOR_SIZE,
+            uploads: Arc::new(Semaphore::new(UPLOADS)),
             config: config.clone(),
         };
         frontend.machine.set_looks(config.check_uploads);

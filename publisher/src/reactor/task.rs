@@ -16,6 +16,8 @@ const FETCH_DEADLINE: Duration = Duration::from_secs(30);
 const COUNTER_DEADLINE: Duration = Duration::from_secs(4);
 /// How long one HSDir may take to store a descriptor.
 const POST_DEADLINE: Duration = Duration::from_secs(60);
+/// How long an upload keeps others waiting: one that is not answered by then goes on beside them.
+const ROOM_HELD: Duration = Duration::from_secs(10);
 /// How long a copy may wait until another upload ends; shorter than the schedule waits for its answer.
 const ROOM_DEADLINE: Duration = Duration::from_secs(200);
 /// How long tor may take to bootstrap until we look again and say so.
@@ -217,12 +219,31 @@ pub(super) struct Copy {
     pub(super) text: String,
 }
 
+/// Room for uploads at the same time.
+#[derive(Clone, Debug)]
+pub(super) struct Room {
+    /// For all services, so that tor has not too much to do at once.
+    pub(super) all: Arc<Semaphore>,
+    /// For the one service: less than for all, so that one whose uploads are not answered leaves the others theirs.
+    pub(super) own: Arc<Semaphore>,
+}
+
 /// Uploads one copy, when there is room for one more upload.
-pub(super) async fn post(tor: Tor, room: Arc<Semaphore>, copy: Copy) -> ServiceDone {
+pub(super) async fn post(tor: Tor, room: Room, copy: Copy) -> ServiceDone {
     let Copy { onion, period, hsdir, number, revision, text } = copy;
+    let Room { all, own } = room;
+    let enter = async { (own.acquire_owned().await, all.acquire_owned().await) };
     // A tor that swallows uploads must not let copies wait for ever while newer ones are made.
-    let answer = match tokio::time::timeout(ROOM_DEADLINE, room.acquire_owned()).await {
-        Ok(_permit) => tor.post(&onion, hsdir, &text, POST_DEADLINE).await,
+    let answer = match tokio::time::timeout(ROOM_DEADLINE, enter).await {
+        Ok((_own, permit)) => {
+            let mut posting = Box::pin(tor.post(&onion, hsdir, &text, POST_DEADLINE));
+            if let Ok(answer) = tokio::time::timeout(ROOM_HELD, &mut posting).await {
+                answer
+            } else {
+                drop(permit);
+                posting.await
+            }
+        }
         Err(_elapsed) => Err(PostFailure::Timeout),
     };
     ServiceDone::Posted { period, hsdir, number, revision, answer }

@@ -1,0 +1,15 @@
+//! The whole publisher in pretended time, with tor, signers and backends that are played.
+
+mod alarms;
+mod isolation;
+mod stage;
+
+#[allow(dead_code, reason = "these tests use only a part of it")]
+#[path = "../../tests/support/control_port.rs"]
+mod control_port;
+#[allow(dead_code, reason = "these tests use only a part of it")]
+#[path = "../../benches/support/network.rs"]
+mod network;
+#[allow(dead_code, reason = "these tests use only a part of it")]
+#[path = "../../benches/support/world.rs"]
+mod world;
