@@ -113,7 +113,7 @@ _onionkeep__publisher() {
 
     case "${cmd}" in
         onionkeep__publisher)
-            opts="-h --config --help run status check-config compare client import reload backend descriptor request bundle retire torrc"
+            opts="-h -V --config --help --version run status check-config compare client import reload backend descriptor request bundle retire torrc"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

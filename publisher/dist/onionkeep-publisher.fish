@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_onionkeep_publisher_global_optspecs
-    string join \n config= h/help
+    string join \n config= h/help V/version
 end
 
 function __fish_onionkeep_publisher_needs_command
@@ -26,6 +26,7 @@ end
 
 complete -c onionkeep-publisher -n "__fish_onionkeep_publisher_needs_command" -l config -d 'The configuration file' -r -F
 complete -c onionkeep-publisher -n "__fish_onionkeep_publisher_needs_command" -s h -l help -d 'Print help'
+complete -c onionkeep-publisher -n "__fish_onionkeep_publisher_needs_command" -s V -l version -d 'Print version'
 complete -c onionkeep-publisher -n "__fish_onionkeep_publisher_needs_command" -f -a "run" -d 'Run: fetch the backends\' descriptors, publish the frontends\''
 complete -c onionkeep-publisher -n "__fish_onionkeep_publisher_needs_command" -f -a "status" -d 'Show what a running publisher does; exit code 9 if something needs a look, 5 if none runs'
 complete -c onionkeep-publisher -n "__fish_onionkeep_publisher_needs_command" -f -a "check-config" -d 'Find everything that is wrong in the configuration'
