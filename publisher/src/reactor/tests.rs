@@ -2,6 +2,7 @@
 
 mod alarms;
 mod isolation;
+mod running;
 mod stage;
 
 #[allow(dead_code, reason = "these tests use only a part of it")]

@@ -86,40 +86,6 @@ fn broken(kit: Kit) {
         says(&ran, "FAIL", check, "");
         set(path, good);
     }
-    // A module that others can write is code of theirs that sees the PIN, and a folder of the socket that they can write is theirs.
-    let copy = kit.home.join("module.so");
-    std::fs::copy(&kit.module, &copy).unwrap();
-    kit.write_config(Some(&name.serial), &[onion], &copy);
-    set("module.so", 0o777);
-    let ran = kit.run(&["doctor"]);
-    assert_eq!(ran.code, Some(2), "{ran:?}");
-    says(&ran, "FAIL", "module", "sees the PIN");
-    kit.write_config(Some(&name.serial), &[onion], &kit.module);
-    // Another program with the token's library.
-    let load =
-        format!("import ctypes, sys; ctypes.CDLL({:?}); print(1, flush=True); sys.stdin.read()", kit.module);
-    let mut other = std::process::Command::new("python3")
-        .args(["-c", &load])
-        .stdin(std::process::Stdio::piped())
-        .stdout(std::process::Stdio::piped())
-        .spawn()
-        .unwrap();
-    other.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
-    let ran = kit.run(&["doctor"]);
-    assert_eq!(ran.code, Some(9), "{ran:?}");
-    says(&ran, "WARN", "token-users", "other programs have the token's module loaded: python3");
-    drop(other.stdin.take());
-    other.wait().unwrap();
-    says(&kit.run(&["doctor"]), "OK", "token-users", "nobody else");
-    // A record that somebody wrote into.
-    let ledger = kit.home.join("state/ledger");
-    let whole = std::fs::read(&ledger).unwrap();
-    std::fs::write(&ledger, [&whole[..], b"1 nonsense\n"].concat()).unwrap();
-    let ran = kit.run(&["doctor"]);
-    assert_eq!(ran.code, Some(8), "{ran:?}");
-    says(&ran, "FAIL", "ledger", "");
-    std::fs::write(&ledger, whole).unwrap();
-    says(&kit.run(&["doctor"]), "OK", "ledger", "");
     kit.write_config(Some("0123456789abcdef"), &[onion], &kit.module);
     let ran = kit.run(&["doctor", "--login"]);
     assert_eq!(ran.code, Some(5), "{ran:?}");
@@ -139,4 +105,47 @@ fn broken(kit: Kit) {
 #[test]
 fn each_broken_part_has_its_line_and_its_code() {
     in_child("doctor::each_broken_part_has_its_line_and_its_code", broken);
+}
+
+fn surrounded(kit: Kit) {
+    let (name, onion) = kit.init_with_key();
+    // A module that others can write is code of theirs that sees the PIN.
+    let copy = kit.home.join("module.so");
+    std::fs::copy(&kit.module, &copy).unwrap();
+    kit.write_config(Some(&name.serial), &[onion], &copy);
+    std::fs::set_permissions(&copy, PermissionsExt::from_mode(0o777)).unwrap();
+    let ran = kit.run(&["doctor"]);
+    assert_eq!(ran.code, Some(2), "{ran:?}");
+    says(&ran, "FAIL", "module", "sees the PIN");
+    kit.write_config(Some(&name.serial), &[onion], &kit.module);
+    // Another program with the token's library.
+    let load =
+        format!("import ctypes, sys; ctypes.CDLL({:?}); print(1, flush=True); sys.stdin.read()", kit.module);
+    let mut other = std::process::Command::new("python3")
+        .args(["-c", &load])
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    other.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
+    let ran = kit.run(&["doctor"]);
+    assert_eq!(ran.code, Some(9), "{ran:?}");
+    says(&ran, "WARN", "token-users", "other programs have the token's module loaded: python3");
+    drop(other.stdin.take());
+    other.wait().unwrap();
+    says(&kit.run(&["doctor"]), "OK", "token-users", "");
+    // A record that somebody wrote into.
+    let ledger = kit.home.join("state/ledger");
+    let whole = std::fs::read(&ledger).unwrap();
+    std::fs::write(&ledger, [&whole[..], b"1 nonsense\n"].concat()).unwrap();
+    let ran = kit.run(&["doctor"]);
+    assert_eq!(ran.code, Some(8), "{ran:?}");
+    says(&ran, "FAIL", "ledger", "");
+    std::fs::write(&ledger, whole).unwrap();
+    says(&kit.run(&["doctor"]), "OK", "ledger", "");
+}
+
+#[test]
+fn a_module_of_others_another_program_and_a_changed_ledger_are_found() {
+    in_child("doctor::a_module_of_others_another_program_and_a_changed_ledger_are_found", surrounded);
 }

@@ -396,11 +396,11 @@ impl Stage {
     }
 
     /// What is read at a socket of the publisher after a question.
-    pub(super) async fn ask(&mut self, socket: &str, question: &'static [u8]) -> String {
-        let path = self.folder.path().join(socket);
+    pub(super) async fn ask(&mut self, socket: &str, question: impl Into<Vec<u8>>) -> String {
+        let (path, question) = (self.folder.path().join(socket), question.into());
         let reading = tokio::spawn(async move {
             let mut stream = UnixStream::connect(path).await.unwrap();
-            stream.write_all(question).await.unwrap();
+            stream.write_all(&question).await.unwrap();
             let mut text = String::new();
             stream.read_to_string(&mut text).await.unwrap();
             text
