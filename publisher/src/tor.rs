@@ -18,7 +18,7 @@ mod reply;
 mod status;
 mod stream;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use config::{ControlAddr, ControlAddrError, Password, TorConfig};
 pub use error::{FetchFailure, PostFailure, TorError};

@@ -5,9 +5,8 @@ mod isolation;
 mod running;
 mod stage;
 
-#[allow(dead_code, reason = "these tests use only a part of it")]
-#[path = "../../tests/support/control_port.rs"]
-mod control_port;
+use crate::tor::tests::control_port;
+
 #[allow(dead_code, reason = "these tests use only a part of it")]
 #[path = "../../benches/support/network.rs"]
 mod network;

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use zeroize::Zeroizing;
 
 #[path = "../../tests/support/control_port.rs"]
-mod control_port;
+pub(crate) mod control_port;
 mod directory;
 mod hostile;
 mod looks;

@@ -82,10 +82,20 @@ fn give_state(folder: &Path) {
     std::fs::rename(folder.join("taken"), own).unwrap();
 }
 
+/// A row without more than this.
+const fn row(names: &'static [&'static str], breaks: Act, mends: Act, within: (u64, u64)) -> Row {
+    Row { names, quiet: 300, lines: "", breaks, mends, within }
+}
+
 /// The alarms whose conditions come from the world.
 fn rows() -> Vec<Row> {
-    let row = |names, breaks, mends, within| Row { names, quiet: 300, lines: "", breaks, mends, within };
-    let good = Act::Fail(WELL);
+    let mut rows = of_publisher();
+    rows.extend(of_service());
+    rows
+}
+
+/// Those about the publisher as a whole.
+fn of_publisher() -> Vec<Row> {
     let consensus = "GETINFO dir/status-vote/current/consensus-microdesc";
     vec![
         // tor hangs up at the next word, and at every one after that.
@@ -110,6 +120,13 @@ fn rows() -> Vec<Row> {
             (15, 2 * 3600),
         ),
         row(&["reload-refused"], Act::Reload(false), Act::Reload(true), (2, 40)),
+    ]
+}
+
+/// Those about one service.
+fn of_service() -> Vec<Row> {
+    let good = Act::Fail(WELL);
+    vec![
         row(&["uploads-failing"], Act::Fail(Wrong { uploads: Uploads::Refused, ..WELL }), good, (6000, 3600)),
         Row {
             quiet: 0,
