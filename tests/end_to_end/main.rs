@@ -25,6 +25,7 @@ mod reach;
 mod reload;
 mod rotation;
 mod signer;
+mod strangers;
 mod takeover;
 mod tor_restart;
 mod twins;

@@ -1,15 +1,17 @@
-//! Two publishers with tors and signers of their own serve one address at once; either is killed, and no client notices.
+//! Two publishers with tors and signers of their own serve one address at once; either is killed, and no client notices. Then
+//! one of them gets another secret.
 
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use onionkeep_tests::daemon::{Publisher, PublisherTor, Service, Signer};
+use onionkeep_tests::daemon::{Programs, Publisher, PublisherTor, Service, Signer};
 use onionkeep_tests::files;
 use onionkeep_tests::process::User;
 use onionkeep_tests::stage::{HSDIRS, Stage};
 use onionkeep_tests::tornet::{Backend, Client, Pace, ServiceKind};
 use serde_json::Value;
 
+use crate::strangers;
 use crate::takeover::{configure, visit_while};
 
 /// Until something has been published or found.
@@ -70,6 +72,7 @@ pub(crate) fn tell(stage: &mut Stage) -> Result<()> {
         !logs.contains(" publishers-differ ") && !logs.contains(" address-in-use "),
         "taken for a stranger"
     );
+    strangers::tell(stage, &address, second, &mut client)?;
     drop(second_signer);
     stage.publisher.stop()?;
     stage.publisher.serve(vec![stage.service()])?;
@@ -107,7 +110,7 @@ fn second(
     signer.start()?;
     let place = stage.run.path().join("second-publisher");
     files::make_dir(&place, User::Publisher, 0o755)?;
-    let mut publisher = Publisher::new(&place, &stage.programs, tor)?;
+    let mut publisher = Publisher::new(&place, &Programs::install(&place)?, tor)?;
     let secret = std::fs::read(stage.publisher.dir().join("state/counter-secret"))?;
     files::write(&publisher.dir().join("state/counter-secret"), secret, User::Publisher, 0o600)?;
     publisher.serve(vec![Service { signer: Some(signer.socket()), ..service }])?;
@@ -115,7 +118,7 @@ fn second(
 }
 
 /// Whether every HSDir of both descriptors has confirmed its copy.
-fn everywhere(status: &Value) -> Result<()> {
+pub(crate) fn everywhere(status: &Value) -> Result<()> {
     let descriptors = status["services"][0]["descriptors"].as_array().context("no descriptors")?;
     ensure!(descriptors.len() == 2, "{} descriptors", descriptors.len());
     for hsdir in descriptors.iter().flat_map(|one| one["hsdirs"].as_array().into_iter().flatten()) {

@@ -15,6 +15,7 @@
 pub mod assurance;
 pub mod chaos;
 pub mod clock;
+pub mod clock_step;
 pub mod daemon;
 pub mod descriptor;
 pub mod fake_tor;

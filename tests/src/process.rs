@@ -265,7 +265,7 @@ impl Process {
     }
 
     /// The processes that it has started and that run.
-    fn children(&self) -> Vec<u32> {
+    pub(crate) fn children(&self) -> Vec<u32> {
         let pid = self.id();
         let text = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
         text.split_whitespace().filter_map(|pid| pid.parse().ok()).collect()

@@ -27,6 +27,9 @@ const RETRY: u64 = 10;
 const RETRY_MOST: u64 = 1800;
 /// Wait after a refused upload, whose counter was too low, in **seconds**.
 const REJECTED_RETRY: u64 = 4;
+/// So many refusals of one HSDir in a row are answered that soon: the first try again relies on the time, the others go further
+/// above what it may have.
+const REJECTED_SOON: u32 = 3;
 /// After so many seconds an unanswered upload or question counts as lost: its own deadline is far shorter.
 const LOST: u64 = 300;
 
@@ -308,7 +311,7 @@ impl Desc {
                 }
                 return;
             }
-            Stored::Rejected if slot.failures < 2 => dice.about(REJECTED_RETRY),
+            Stored::Rejected if slot.failures < REJECTED_SOON => dice.about(REJECTED_RETRY),
             Stored::Rejected | Stored::No => {
                 dice.about(doubling(RETRY, RETRY_MOST, slot.failures.saturating_add(1)))
             }

@@ -66,17 +66,9 @@ impl Hostile {
         }
         for _second in 0..RUN {
             world.bench.now = world.bench.now.plus(1);
-            if world.bench.now.since(START) == 3 * 3600 {
-                world.forget();
-            }
             world.take(Event::Tick);
         }
         world
-    }
-
-    fn forget(&mut self) {
-        self.forgotten = true;
-        self.records.get_mut(&hsdir(7)).unwrap().held.clear();
     }
 
     fn take(&mut self, event: Event) {
@@ -110,7 +102,10 @@ impl Hostile {
             if fetched {
                 let record = self.records.entry(*target).or_default();
                 *(if why == Why::Retry { &mut record.repeats } else { &mut record.rounds }) += 1;
-                if matches!(nature, Nature::Good | Nature::ForgetsOnce)
+                if nature == Nature::ForgetsOnce && after >= 3 * 3600 && !self.forgotten {
+                    self.forgotten = true;
+                    record.held.clear();
+                } else if matches!(nature, Nature::Good | Nature::ForgetsOnce)
                     || nature == Nature::KeepsOld && record.held.is_empty()
                 {
                     record.held.push(number);
