@@ -49,6 +49,9 @@ fn main() -> ExitCode {
         Trial::test("bundles_can_tell", || {
             bundles::sightings_can_tell().map_err(|error| format!("{error:#}").into())
         }),
+        Trial::test("takeover_can_tell", || {
+            takeover::verdicts_can_tell().map_err(|error| format!("{error:#}").into())
+        }),
         short.story("reach", reach::tell),
         day.story("day", day::tell),
         short.story("rotation", rotation::tell),

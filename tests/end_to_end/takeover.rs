@@ -42,10 +42,7 @@ pub(crate) fn tell(stage: &mut Stage) -> Result<()> {
     let during = visit_while(&client, &address, || take_over(stage, &mut old, &address))?;
     during.check(stage, "during the take-over")?;
     let now = stage.look_at(&address)?;
-    ensure!(
-        now.len() == HSDIRS && now.values().all(|opened| opened.revision > highest),
-        "an old descriptor is left"
-    );
+    replaced(now.values().map(|opened| opened.revision), highest)?;
     // What the end of the period does to a client: it asks for the descriptor anew. Then the old service may go.
     client.forget()?;
     let answer = client.get_patiently(&address, LIMIT)?;
@@ -61,6 +58,34 @@ pub(crate) fn tell(stage: &mut Stage) -> Result<()> {
     stage.publisher.stop()?;
     stage.publisher.serve(vec![stage.service()])?;
     stage.publisher.start()
+}
+
+/// That every HSDir has a descriptor whose counter is above the highest one of before.
+fn replaced(now: impl Iterator<Item = u64>, highest: u64) -> Result<()> {
+    let above: Vec<_> = now.map(|revision| revision > highest).collect();
+    ensure!(
+        above.len() == HSDIRS && above.iter().all(|above| *above),
+        "an old descriptor is left: {above:?}"
+    );
+    Ok(())
+}
+
+/// The story is red if one visit was turned away, if too few came, or if one HSDir kept a counter of before or has none.
+pub(crate) fn verdicts_can_tell() -> Result<()> {
+    let visits = |good: usize, bad: usize| Visits {
+        names: vec!["t1".to_owned(); good],
+        bad: vec!["turned away".to_owned(); bad],
+    };
+    visits(VISITS, 0).verdict("of all")?;
+    for (good, bad) in [(VISITS, 1), (VISITS - 1, 0), (0, 0)] {
+        ensure!(visits(good, bad).verdict("").is_err(), "{good} good visits and {bad} bad ones pass");
+    }
+    let copies = |old: usize, new: usize| [vec![70_u64; old], vec![71; new]].concat().into_iter();
+    replaced(copies(0, HSDIRS), 70)?;
+    for (old, new) in [(1, HSDIRS - 1), (HSDIRS, 0), (0, HSDIRS - 1)] {
+        ensure!(replaced(copies(old, new), 70).is_err(), "{old} old copies and {new} new ones pass");
+    }
+    Ok(())
 }
 
 /// Starts the publisher, stops the old service when told to, and waits until clients come to the new backends.
@@ -101,6 +126,12 @@ impl Visits {
     pub(crate) fn check(&self, stage: &Stage, when: &str) -> Result<()> {
         let (good, bad) = (self.names.len(), &self.bad);
         stage.report.reached(&format!("{good} visits answered {when}, {} not: {bad:?}", bad.len()));
+        self.verdict(when)
+    }
+
+    /// An error if somebody was turned away, or if too few came to say anything.
+    fn verdict(&self, when: &str) -> Result<()> {
+        let (good, bad) = (self.names.len(), &self.bad);
         ensure!(good >= VISITS && bad.is_empty(), "{good} visits answered {when}, these not: {bad:?}");
         Ok(())
     }
