@@ -175,9 +175,12 @@ mod tests {
         assert_eq!(names.len(), 6, "{names:?}");
         let most = |trouble| if matches!(trouble, Trouble::Clock(_)) { 240 } else { 60 };
         assert!(thrown.iter().all(|(trouble, long)| (1..=most(*trouble)).contains(&long.as_secs())));
-        let steps = thrown.iter().filter_map(|(trouble, _long)| match trouble {
-            Trouble::Clock(seconds) => Some((seconds.signum(), seconds.abs() == 3600)),
-            _other => None,
+        let steps = thrown.iter().filter_map(|(trouble, _long)| {
+            if let Trouble::Clock(seconds) = trouble {
+                Some((seconds.signum(), seconds.abs() == 3600))
+            } else {
+                None
+            }
         });
         assert_eq!(steps.collect::<BTreeSet<_>>().len(), 4, "near and far, to and fro");
         let backends = |(trouble, _long): &(Trouble, Duration)| matches!(trouble, Trouble::Backend(0..=3));
