@@ -71,6 +71,7 @@ fn main() -> ExitCode {
         day.story("takeover", takeover::tell),
         // Issue 5: of five runs three failed, by the story or its network: lines of an earlier story, a network begun over the turn
         // of an hour, two uploads in one second. Mended, but run only once since: `-- twins --ignored`.
+        // Its last part, `strangers`, compiles and was never run.
         day.story("twins", twins::tell).with_ignored_flag(true),
         crowd.story("distinct", distinct::tell),
     ];
