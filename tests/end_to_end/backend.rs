@@ -1,11 +1,14 @@
-//! A backend that dies leaves the descriptor, and comes back when it is restarted; clients carry on.
+//! A backend that dies leaves the descriptor, and comes back when it is restarted; clients carry on. So does one whose web
+//! service fails behind a tor that is well, once the publisher asks for a page.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use onionkeep_tests::stage::Stage;
+use onionkeep_tests::files;
+use onionkeep_tests::process::User;
+use onionkeep_tests::stage::{PROBE_INTERVAL, Stage};
 use onionkeep_tests::tornet::Client;
 use onionkeep_tests::wait::{self, Seen};
 
@@ -45,7 +48,41 @@ pub(crate) fn tell(stage: &mut Stage) -> Result<()> {
     let after = alarm_lines(stage, &name);
     ensure!(after == (before.0 + 1, before.1 + 1), "alarms raised and cleared: {before:?}, then {after:?}");
     stage.report.reached("one alarm was raised and cleared, in log, status and metrics");
-    Ok(())
+    fail_behind_a_good_tor(stage)
+}
+
+/// The first backend's web service answers 500 for a while.
+fn fail_behind_a_good_tor(stage: &mut Stage) -> Result<()> {
+    let (name, start) = (stage.backends[0].name().to_owned(), Instant::now());
+    let usual = stage.publisher.config_text();
+    let asking = usual.replace(
+        &format!("probe_port = 80\nprobe_interval_seconds = {PROBE_INTERVAL}\n"),
+        "probe_port = 80\nprobe_interval_seconds = 2\nprobe_http = \"/\"\n",
+    );
+    ensure!(asking != usual, "the configuration has no probes");
+    reload(stage, asking)?;
+    stage.backends[0].set_web_ill(true);
+    wait_points(stage, 0, "out of the descriptor", |points| points == 0)?;
+    stage.publisher.wait_status("the reason to be told", LIMIT, |status| {
+        let backends = status["services"][0]["backends"].as_array().context("no backends")?;
+        let own = backends.iter().find(|backend| backend["name"] == *name).context("not there")?;
+        let problem = own["problem"].as_str().unwrap_or_default();
+        ensure!(own["state"] == "down" && problem.contains("answered 500 at /"), "{own}");
+        Ok(())
+    })?;
+    stage.backends[0].set_web_ill(false);
+    wait_points(stage, 0, "back in the descriptor", |points| points > 0)?;
+    let took = start.elapsed().as_secs_f64();
+    stage
+        .report
+        .reached(&format!("{name}, whose web service answered 500, left and came back within {took:.1} s"));
+    reload(stage, usual)
+}
+
+/// Makes the publisher read this configuration.
+fn reload(stage: &Stage, text: String) -> Result<()> {
+    files::write(&stage.publisher.config(), text, User::Publisher, 0o644)?;
+    stage.publisher.run(&["reload"])?.answer().map(drop)
 }
 
 /// Waits until the alarm about a backend that does not answer is raised, or not any more: in status and metrics.

@@ -27,7 +27,7 @@ pub struct Backend {
     /// Its tor.
     node: Node,
     /// Behind it; goes on while the tor is down.
-    _web: Web,
+    web: Web,
     /// With `.onion`.
     address: String,
     /// Hears of the uploads of the running tor.
@@ -72,7 +72,7 @@ impl Backend {
                 Seen::NotYet(text)
             })
         })?;
-        Ok(Self { name: name.to_owned(), node, _web: web, address, uploads })
+        Ok(Self { name: name.to_owned(), node, web, address, uploads })
     }
 
     /// Its name, which is what a visitor reads.
@@ -102,6 +102,11 @@ impl Backend {
     /// Ends its tor at once; the web service goes on.
     pub fn kill(&mut self) -> Result<()> {
         self.node.kill()
+    }
+
+    /// Makes its web service answer 500, or as it should again; its tor goes on.
+    pub fn set_web_ill(&self, ill: bool) {
+        self.web.set_ill(ill);
     }
 
     /// Makes it answer those who know its introduction points, but publish no more, as an operator does: torrc and reload.

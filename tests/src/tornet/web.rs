@@ -1,4 +1,6 @@
 //! The tiny web service behind an onion service: it answers its own name, whatever is asked, or as many octets as are asked for.
+//!
+//! It can be ill, as an application behind a healthy tor is: then it answers 500.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -18,6 +20,8 @@ pub(super) struct Web {
     port: u16,
     /// Set when it should end.
     over: Arc<AtomicBool>,
+    /// Whether it answers 500.
+    ill: Arc<AtomicBool>,
     /// Its thread.
     thread: Option<JoinHandle<()>>,
 }
@@ -29,18 +33,25 @@ impl Web {
         let port = listener.local_addr()?.port();
         let over = Arc::new(AtomicBool::new(false));
         let (flag, body) = (Arc::clone(&over), format!("{name}\n"));
+        let ill = Arc::new(AtomicBool::new(false));
+        let now_ill = Arc::clone(&ill);
         let thread = thread::spawn(move || {
             for visitor in listener.incoming() {
                 if flag.load(Ordering::Relaxed) {
                     return;
                 }
                 if let Ok(stream) = visitor {
-                    let body = body.clone();
-                    thread::spawn(move || drop(serve(stream, &body)));
+                    let (body, ill) = (body.clone(), now_ill.load(Ordering::Relaxed));
+                    thread::spawn(move || drop(serve(stream, &body, ill)));
                 }
             }
         });
-        Ok(Self { port, over, thread: Some(thread) })
+        Ok(Self { port, over, ill, thread: Some(thread) })
+    }
+
+    /// From now on it answers 500, or as it should.
+    pub(super) fn set_ill(&self, ill: bool) {
+        self.ill.store(ill, Ordering::Relaxed);
     }
 
     /// Its port.
@@ -60,12 +71,18 @@ impl Drop for Web {
 }
 
 /// Reads a request's head and answers.
-fn serve(mut stream: TcpStream, body: &str) -> Result<()> {
+fn serve(mut stream: TcpStream, body: &str, ill: bool) -> Result<()> {
     stream.set_read_timeout(Some(VISIT_LIMIT))?;
     stream.set_write_timeout(Some(VISIT_LIMIT))?;
     let (mut head, mut byte) = (Vec::new(), [0]);
     while !head.ends_with(b"\r\n\r\n") && head.len() < 4096 && stream.read(&mut byte)? == 1 {
         head.push(byte[0]);
+    }
+    if ill {
+        stream.write_all(
+            b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+        )?;
+        return Ok(());
     }
     let bulk = String::from_utf8_lossy(&head)
         .strip_prefix("GET /octets/")
