@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 #[allow(dead_code, reason = "the bench uses only a part of it")]
 #[path = "../tests/support/control_port.rs"]
 mod control_port;
+#[allow(dead_code, reason = "the bench uses only a part of it")]
 #[path = "support/network.rs"]
 mod network;
 

@@ -1,9 +1,9 @@
-//! CPU time and memory of the real publisher over a day with 10 to 3,000 backends: the cost must grow with the introduction points.
+//! CPU time and memory of the publisher over a simulated day with 10 to 3,000 backends: the cost must grow with the introduction points.
 //!
-//! `cargo bench -p onionkeep-publisher --bench day [-- SERVICES BACKENDS HOURS [SPEED]]`. A second process plays tor and the
-//! signer (`support/world.rs`). The publisher runs under libfaketime (Debian's package `faketime`), its clocks and timers so many
-//! times faster; what it does is what it does in slow time. Without arguments a table is made of one hour each, in which the time
-//! period changes, and a day is reckoned as its start and 24 such hours. Ends with 1 if a goal is missed.
+//! `cargo bench -p onionkeep-publisher --bench day [-- SERVICES BACKENDS HOURS | -- --plot FILE]`. The whole publisher runs, on
+//! simulated time: reactor, control port, descriptors, certificates, state files. A second process plays tor and the signer
+//! and makes the backends' descriptors (`support/apart.rs`); what the sockets to it cost on our side is taken off
+//! (`support/relay.rs`). Without arguments a table is made of whole days. Ends with 1 if a goal is missed.
 
 #![expect(
     clippy::unwrap_used,
@@ -12,12 +12,13 @@
     reason = "a measuring program has nobody else to tell"
 )]
 
+use onionkeep_publisher::{clock, config::Config, reactor};
+use rustix::time::ClockId;
 use std::fmt::Write as _;
-use std::io::{BufRead, BufReader, Write};
-use std::path::{Path, PathBuf};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::process::{Child, Command, ExitCode, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 #[allow(dead_code, reason = "the bench uses only a part of it")]
@@ -26,129 +27,179 @@ mod control_port;
 #[allow(dead_code, reason = "the bench uses only a part of it")]
 #[path = "support/network.rs"]
 mod network;
-#[path = "support/world.rs"]
+#[path = "support/plot.rs"]
+mod plot;
+#[path = "support/relay.rs"]
+mod relay;
+#[path = "support/apart.rs"]
 mod world;
 
 use world::{Onion, POINTS, World};
 
 /// Services and backends of the table.
 const ROWS: [(usize, usize); 6] = [(1, 10), (2, 30), (5, 100), (15, 300), (50, 1000), (150, 3000)];
-/// The row with the goals: CPU time of a day, and peak memory in KiB.
-const GOAL: (usize, Duration, u64) = (1000, Duration::from_secs(30), 64 * 1024);
-/// Ten times the backends may cost at most so many times the CPU time, above 300.
-const GROWTH: f64 = 12.0;
-/// So many times faster.
-const SPEED: f64 = 60.0;
-/// The time until everything is fetched and uploaded for the first time, in seconds of the world.
-const START: f64 = 900.0;
+/// The row with the goals: CPU time of a day in seconds, and peak memory in KiB.
+const GOAL: (usize, f64, u64) = (1000, 30.0, 64 * 1024);
+/// A point may cost at most so many times what it costs with a tenth of the backends, above 300.
+const GROWTH: f64 = 1.2;
+/// Hours of a day.
+const DAY: f64 = 24.0;
 /// The argument that makes this program the rest of the world.
-const SERVE: &str = "--serve-world";
-
-/// What one run has shown.
-struct Shown {
-    start: Duration,
-    hour: Duration,
-    memory: u64,
-    counts: String,
-}
-
-impl Shown {
-    /// CPU time of a whole day.
-    fn day(&self) -> Duration {
-        self.start + self.hour * 24
-    }
-}
+const WORLD: &str = "--world";
+/// The argument that makes this program the publisher.
+const PUBLISHER: &str = "--publisher";
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
-    if words.first().is_some_and(|word| word == SERVE) {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(serve(&words[1..]));
-        return ExitCode::SUCCESS;
+    let number = |at: usize| words[at].parse::<usize>().unwrap();
+    match words.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        [WORLD, ..] => {
+            let stream = std::io::stdin().as_fd().try_clone_to_owned().map(UnixStream::from).unwrap();
+            World::new(number(1), number(2)).serve(&stream);
+        }
+        [PUBLISHER, .., hours] => publish(number(1), number(2), hours.parse().unwrap()),
+        [_services, _backends, hours] => {
+            head();
+            let _shown = run((number(0), number(1)), hours.parse().unwrap());
+        }
+        rest => return table(rest.strip_prefix(&["--plot"]).and_then(|rest| rest.first().copied())),
     }
-    println!(
-        "{:>8} {:>8} {:>7} {:>9} {:>9} {:>9} {:>9}  asked",
-        "services", "backends", "points", "start s", "hour s", "day s", "KiB"
-    );
-    if let [services, backends, hours, rest @ ..] = words.as_slice() {
-        let speed = rest.first().map_or(SPEED, |word| word.parse().unwrap());
-        run((services.parse().unwrap(), backends.parse().unwrap()), hours.parse().unwrap(), speed);
-        return ExitCode::SUCCESS;
+    ExitCode::SUCCESS
+}
+
+/// What one run has shown.
+pub(crate) struct Shown {
+    /// Introduction points of all backends.
+    points: u64,
+    /// CPU time in seconds.
+    cpu: f64,
+    /// Peak memory in KiB.
+    memory: u64,
+}
+
+impl Shown {
+    /// CPU time for each point in milliseconds.
+    fn each(&self) -> f64 {
+        self.cpu * 1000.0 / f64::from(u32::try_from(self.points).unwrap())
     }
-    let shown = ROWS.map(|row| run(row, 1.0, SPEED));
-    let growth = shown[5].day().as_secs_f64() / shown[3].day().as_secs_f64();
-    println!("3,000 against 300 backends: {growth:.1} times the CPU time (goal {GROWTH})");
+}
+
+/// Whole days with more and more backends.
+fn table(plot: Option<&str>) -> ExitCode {
+    head();
+    let shown = ROWS.map(|row| run(row, DAY));
+    let growth = shown[5].each() / shown[3].each();
+    println!("a point with 3,000 backends costs {growth:.2} times one with 300 (goal {GROWTH})");
     let (backends, cpu, memory) = GOAL;
-    let good = shown[4].day() <= cpu && shown[4].memory <= memory && growth <= GROWTH;
-    println!("{backends} backends: goal {} s and {memory} KiB", cpu.as_secs());
+    println!("{backends} backends: goal {cpu} s and {memory} KiB");
+    if let Some(file) = plot {
+        std::fs::write(file, plot::svg(&shown)).unwrap();
+    }
+    let good = shown[4].cpu <= cpu && shown[4].memory <= memory && growth <= GROWTH;
     if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Plays the rest of the world until standard input ends; then says what was asked.
-async fn serve(words: &[String]) {
-    let [services, backends, speed, signer] = words else { return };
-    let world =
-        Arc::new(World::fast(services.parse().unwrap(), backends.parse().unwrap(), speed.parse().unwrap()));
-    let port = world.serve(Path::new(signer));
-    println!("{} {}", port.address, port.cookie_file().display());
-    std::io::stdout().flush().unwrap();
-    let (ended, end) = tokio::sync::oneshot::channel();
-    std::thread::spawn(move || {
-        let _line = std::io::stdin().read_line(&mut String::new());
-        let _gone = ended.send(());
-    });
-    let _closed = end.await;
-    let [fetches, uploads, certificates] =
-        [&world.counts.fetches, &world.counts.uploads, &world.counts.certificates]
-            .map(|count| count.load(Ordering::Relaxed));
-    println!("{fetches} fetches, {uploads} uploads, {certificates} certificates");
+/// The head of the table.
+fn head() {
+    println!(
+        "{:>8} {:>8} {:>6} {:>8} {:>9} {:>7} {:>7} {:>8} {:>6}  asked",
+        "services", "backends", "points", "CPU s", "ms/point", "first", "others", "KiB", "wall s"
+    );
 }
 
-/// Runs the publisher for so many hours of its time after the start.
-fn run((services, backends): (usize, usize), hours: f64, speed: f64) -> Shown {
+/// Lets the publisher of so many services and backends live for so many hours.
+fn run((services, backends): (usize, usize), hours: f64) -> Shown {
     let folder = tempfile::tempdir().unwrap();
-    let signer = folder.path().join("signer.sock");
-    let mut world = Command::new(std::env::current_exe().unwrap())
-        .args([SERVE, &services.to_string(), &backends.to_string(), &speed.to_string()])
-        .arg(&signer)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut said = BufReader::new(world.stdout.take().unwrap());
-    let mut line = String::new();
-    said.read_line(&mut line).unwrap();
-    let control = line.split(' ').next().unwrap().to_owned();
-    let config = folder.path().join("publisher.toml");
-    std::fs::write(&config, configuration(folder.path(), &control, &signer, services, backends)).unwrap();
-    let mut publisher = publisher(&config, folder.path(), speed);
-    let begin = Instant::now();
-    sleep_until(begin, START / speed);
-    let start = cpu_time(publisher.id());
-    sleep_until(begin, (START + hours * 3600.0) / speed);
-    let hour = (cpu_time(publisher.id()).saturating_sub(start)).div_f64(hours);
-    let memory = peak_memory(publisher.id());
-    publisher.kill().unwrap();
-    let _status = publisher.wait();
-    drop(world.stdin.take());
-    let mut counts = String::new();
-    said.read_line(&mut counts).unwrap();
-    let _status = world.wait();
-    let shown = Shown { start, hour, memory, counts: counts.trim().to_owned() };
-    let [start, hour, day] = [shown.start, shown.hour, shown.day()].map(|time| time.as_secs_f64());
+    let log = std::fs::File::create(folder.path().join("log")).unwrap();
+    let start = Instant::now();
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args([PUBLISHER, &services.to_string(), &backends.to_string(), &hours.to_string()]);
+    let said = command.env("TMPDIR", folder.path()).stderr(log).output().unwrap();
+    let said = String::from_utf8(said.stdout).unwrap();
+    let fields: Vec<&str> = said.splitn(4, ' ').collect();
+    let [cpu, first, memory, asked] = fields.as_slice() else {
+        let log = std::fs::read_to_string(folder.path().join("log")).unwrap();
+        unreachable!("the publisher says {said:?}, and its log:\n{log}");
+    };
+    let points = u64::try_from(backends).unwrap() * POINTS;
+    let shown = Shown { points, cpu: cpu.parse().unwrap(), memory: memory.parse().unwrap() };
+    let first: f64 = first.parse().unwrap();
+    let others = (shown.cpu - first) / (hours - 1.0).max(1.0);
     println!(
-        "{services:>8} {backends:>8} {:>7} {start:>9.2} {hour:>9.2} {day:>9.1} {memory:>9}  {}",
-        backends * POINTS,
-        shown.counts
+        "{services:>8} {backends:>8} {points:>6} {:>8.2} {:>9.2} {first:>7.2} {others:>7.2} {:>8} {:>6.0}  {}",
+        shown.cpu,
+        shown.each(),
+        shown.memory,
+        start.elapsed().as_secs_f64(),
+        asked.trim()
     );
+    keep_log(folder.path());
     shown
 }
 
+/// Copies the log to where `ONIONKEEP_DAY_LOG` says, for whoever wants to read it.
+fn keep_log(folder: &Path) {
+    if let Some(to) = std::env::var_os("ONIONKEEP_DAY_LOG") {
+        std::fs::copy(folder.join("log"), to).unwrap();
+    }
+}
+
+/// The publisher's process: says its CPU time in seconds, that of the first hour, its peak memory in KiB, and what it asked.
+fn publish(services: usize, backends: usize, hours: f64) {
+    let folder = tempfile::tempdir().unwrap();
+    let signer = folder.path().join("signer.sock");
+    let (stream, mut child) = start_world(services, backends);
+    let asking = stream.try_clone().unwrap();
+    let text = configuration(folder.path(), &signer, services, backends);
+    let path = folder.path().join("publisher.toml");
+    std::fs::write(&path, &text).unwrap();
+    let config = Config::parse(&text).unwrap();
+    drop(text);
+    let (before, own_before) = (relay::cpu(ClockId::ProcessCPUTime), relay::own_time());
+    let spent = || {
+        let all = relay::cpu(ClockId::ProcessCPUTime).saturating_sub(before);
+        all.saturating_sub(relay::own_time().saturating_sub(own_before)).as_secs_f64()
+    };
+    let (first, whole) = relay::runtime().block_on(async {
+        clock::instead(relay::now);
+        let _begin = relay::now();
+        relay::listen(stream, folder.path(), &signer);
+        let measure = async {
+            tokio::time::sleep(Duration::from_secs_f64(3600.0 * hours.min(1.0))).await;
+            let first = spent();
+            tokio::time::sleep(Duration::from_secs_f64(3600.0 * (hours - 1.0).max(0.0))).await;
+            (first, spent())
+        };
+        tokio::select! {
+            biased;
+            measured = measure => measured,
+            ended = reactor::serve(&path, config) => unreachable!("the publisher ended: {:?}", ended.err()),
+        }
+    });
+    let (_flags, counts) = world::ask(&asking, world::kind::COUNTS, clock::now(), &[]);
+    println!(
+        "{whole} {first} {} {}; beside it {:.1} s of CPU for the sockets",
+        peak_memory(),
+        String::from_utf8(counts).unwrap(),
+        relay::own_time().as_secs_f64()
+    );
+    let _killed = child.kill().and_then(|()| child.wait());
+}
+
+/// Starts the process that plays the rest of the world.
+fn start_world(services: usize, backends: usize) -> (UnixStream, Child) {
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args([WORLD, &services.to_string(), &backends.to_string()]).stdin(OwnedFd::from(theirs));
+    let child = command.stdout(Stdio::null()).spawn().unwrap();
+    (ours, child)
+}
+
 /// `publisher.toml`.
-fn configuration(folder: &Path, control: &str, signer: &Path, services: usize, backends: usize) -> String {
+fn configuration(folder: &Path, signer: &Path, services: usize, backends: usize) -> String {
     let (dir, signer) = (folder.display(), signer.display());
     let mut text = format!(
-        "state_dir = \"{dir}/state\"\nstatus_socket = \"{dir}/status.sock\"\n[tor]\ncontrol = \"{control}\"\n"
+        "state_dir = \"{dir}/state\"\nstatus_socket = \"{dir}/status.sock\"\n[tor]\ncontrol = \"unix:{dir}/control\"\n"
     );
     std::fs::create_dir(folder.join("state")).unwrap();
     for service in 0..services {
@@ -163,38 +214,9 @@ fn configuration(folder: &Path, control: &str, signer: &Path, services: usize, b
     text
 }
 
-/// The real program in fast time.
-fn publisher(config: &Path, folder: &Path, speed: f64) -> Child {
-    let log = std::fs::File::create(folder.join("log")).unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_onionkeep-publisher"));
-    command.arg("--config").arg(config).arg("run").stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
-    command.env("LD_PRELOAD", faketime()).env("TZ", "UTC");
-    command.env("FAKETIME", format!("@2026-11-22 11:05:00 x{speed}")).spawn().unwrap()
-}
-
-/// libfaketime.
-fn faketime() -> PathBuf {
-    let folders = std::fs::read_dir("/usr/lib").unwrap().flatten().map(|entry| entry.path());
-    let mut libraries = folders.map(|folder| folder.join("faketime/libfaketime.so.1"));
-    libraries.find(|path| path.exists()).expect("libfaketime is missing; as root: apt-get install faketime")
-}
-
-/// Waits until so many seconds after `begin`.
-fn sleep_until(begin: Instant, seconds: f64) {
-    std::thread::sleep(Duration::from_secs_f64(seconds).saturating_sub(begin.elapsed()));
-}
-
-/// CPU time of a process, user and system, of all its threads.
-fn cpu_time(id: u32) -> Duration {
-    let text = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap();
-    let fields: Vec<&str> = text.rsplit(')').next().unwrap().split_whitespace().collect();
-    let ticks: u64 = fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
-    Duration::from_millis(ticks * 10)
-}
-
-/// Peak memory of a process in KiB.
-fn peak_memory(id: u32) -> u64 {
-    let text = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap();
+/// Peak memory of this process in KiB.
+fn peak_memory() -> u64 {
+    let text = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = text.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }

@@ -21,7 +21,7 @@ mod table;
 
 pub use auth::{ClientKey, ClientKeyError, ClientPublicKey};
 pub use build::{BuildError, Draft, Prepared, most_clients, size_class};
-pub use decode::{Decoded, Lengths, SkipReason, Skipped, UnknownLine, decode, revision};
+pub use decode::{Decoded, Lengths, Reader, SkipReason, Skipped, UnknownLine, decode, revision};
 pub use error::{DescriptorError, Fault, Layer};
 pub use inner::FlowControl;
 pub use keys::{PERIOD_KEYS_LEN, PeriodKeys};

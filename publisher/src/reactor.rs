@@ -91,7 +91,10 @@ fn system(source: std::io::Error) -> Failure {
 }
 
 /// [`run`] in the runtime that is there.
-async fn serve(path: &Path, config: Config) -> Result<Stopped, Failure> {
+///
+/// # Errors
+/// [`Failure`] if it cannot start.
+pub async fn serve(path: &Path, config: Config) -> Result<Stopped, Failure> {
     let tor = config.tor.connection()?;
     let state = StateDir::open(&config.state_dir)?;
     let secret = state.counter_secret()?;

@@ -77,6 +77,8 @@ pub enum Why {
     NewHsDir,
     /// An HSDir did not store the last one.
     Retry,
+    /// Another publisher, whose address was taken over, has uploaded once more.
+    TakeOver,
 }
 
 impl Why {
@@ -89,6 +91,7 @@ impl Why {
             Self::Points => "points-changed",
             Self::NewHsDir => "new-hsdir",
             Self::Retry => "retry",
+            Self::TakeOver => "take-over",
         }
     }
 }
@@ -135,6 +138,8 @@ pub enum Event {
     ProbeSoon(usize),
     /// A backend that was down answers probes again: fetch its descriptor soon.
     FetchSoon(usize),
+    /// HSDirs do not give our descriptor because the publisher that had the address before uploaded once more.
+    TakeOver(TimePeriod),
     /// Time has passed.
     Tick,
 }
@@ -328,21 +333,10 @@ impl Machine {
                 self.desc(period, |desc| desc.looked(now, hsdir, found, dice));
             }
             Event::Fetched(backend, verdict) => self.fetched(now, backend, verdict, dice),
-            Event::Probed(backend, up) => {
-                if let Some(clock) = self.backends.get_mut(&backend) {
-                    clock.probed(now, up, dice);
-                }
-            }
-            Event::ProbeSoon(backend) => {
-                if let Some(clock) = self.backends.get_mut(&backend) {
-                    clock.probe_soon(now, dice);
-                }
-            }
-            Event::FetchSoon(backend) => {
-                if let Some(clock) = self.backends.get_mut(&backend) {
-                    clock.fetch_anew(now, dice);
-                }
-            }
+            Event::Probed(backend, up) => self.backend(backend, |clock| clock.probed(now, up, dice)),
+            Event::ProbeSoon(backend) => self.backend(backend, |clock| clock.probe_soon(now, dice)),
+            Event::FetchSoon(backend) => self.backend(backend, |clock| clock.fetch_anew(now, dice)),
+            Event::TakeOver(period) => self.desc(period, |desc| desc.want(now, Why::TakeOver, now)),
             Event::Tick => self.backends.values_mut().for_each(|backend| backend.give_up(now)),
         }
     }
@@ -351,6 +345,13 @@ impl Machine {
     fn desc(&mut self, period: TimePeriod, act: impl FnOnce(&mut Desc)) {
         if let Some(desc) = self.descs.iter_mut().find(|desc| desc.plan().role.period == period) {
             act(desc);
+        }
+    }
+
+    /// Does something with the clock of a backend.
+    fn backend(&mut self, backend: usize, act: impl FnOnce(&mut BackendClock)) {
+        if let Some(clock) = self.backends.get_mut(&backend) {
+            act(clock);
         }
     }
 

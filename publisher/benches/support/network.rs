@@ -37,6 +37,35 @@ pub(crate) struct Network {
     pub(crate) hsdirs: usize,
 }
 
+impl Network {
+    /// The consensus as it is at another hour: times, shared random values that change at midnight, and one HSDir in a hundred
+    /// less, another hundredth each hour.
+    pub(crate) fn at(&self, hour: u64, iso: impl Fn(u64) -> String) -> String {
+        let mut text = String::with_capacity(self.consensus.len());
+        let mut relays = 0;
+        for line in self.consensus.lines() {
+            relays += u64::from(line.starts_with("s "));
+            match line.split_once(' ').unwrap_or((line, "")) {
+                ("valid-after", _) => text.push_str(&format!("valid-after {}", iso(hour))),
+                ("fresh-until", _) => text.push_str(&format!("fresh-until {}", iso(hour + 3600))),
+                ("valid-until", _) => text.push_str(&format!("valid-until {}", iso(hour + 3 * 3600))),
+                (word @ ("shared-rand-previous-value" | "shared-rand-current-value"), _) => {
+                    let day = hour / 86_400 + u64::from(word == "shared-rand-current-value");
+                    let value = data_encoding::BASE64.encode(&Sha256::digest(day.to_be_bytes()));
+                    text.push_str(&format!("{word} 8 {value}"));
+                }
+                ("s", flags) if (relays + hour / 3600).is_multiple_of(100) => {
+                    text.push_str("s ");
+                    text.push_str(&flags.replace("HSDir ", ""));
+                }
+                _other => text.push_str(line),
+            }
+            text.push('\n');
+        }
+        text
+    }
+}
+
 /// A network of `relays`, valid after 2026-11-22 10:00:00.
 pub(crate) fn make(relays: usize) -> Network {
     let mut numbers = Numbers(relays.try_into().unwrap_or(1));

@@ -9,6 +9,7 @@ use super::outer::Outer;
 use super::point::IntroPoint;
 use super::table::Table;
 use onionkeep_common::cert::{SignatureChecked, check_signatures};
+use onionkeep_common::keys::KeyError;
 use onionkeep_common::{
     BlindedId, DescSigningKey, ExpirationHours, OnionAddress, Subcredential, TimePeriod, UnixTime,
 };
@@ -121,10 +122,71 @@ pub fn decode(
     client_key: Option<&ClientKey>,
     now: UnixTime,
 ) -> Result<Decoded, DescriptorError> {
-    let blinded = onion.identity().blinded(period);
-    let blinded = blinded.map_err(|error| DescriptorError::new(Layer::Outer, None, error))?;
-    let subcredential = onion.identity().credential().subcredential(&blinded);
-    decode_as(text, &blinded, &subcredential, client_key, Some(now))
+    let reader = Reader::new(onion, period).map_err(unblinded)?;
+    decode_as(text, &reader.blinded, &reader.subcredential, client_key, Some(now))
+}
+
+/// Reads the descriptors of one address in one period, whose keys are derived once.
+#[derive(Clone, Copy, Debug)]
+pub struct Reader {
+    /// The period.
+    period: TimePeriod,
+    /// The address' blinded key.
+    blinded: BlindedId,
+    /// Its subcredential.
+    subcredential: Subcredential,
+}
+
+impl Reader {
+    /// Derives the keys.
+    ///
+    /// # Errors
+    /// [`KeyError`] if the address cannot be blinded.
+    pub fn new(onion: &OnionAddress, period: TimePeriod) -> Result<Self, KeyError> {
+        let blinded = onion.identity().blinded(period)?;
+        let subcredential = onion.identity().credential().subcredential(&blinded);
+        Ok(Self { period, blinded, subcredential })
+    }
+
+    /// The period.
+    #[must_use]
+    pub const fn period(&self) -> TimePeriod {
+        self.period
+    }
+
+    /// The blinded key.
+    #[must_use]
+    pub const fn blinded(&self) -> &BlindedId {
+        &self.blinded
+    }
+
+    /// As [`decode`]; but of a descriptor with the counter `known` only what an HSDir sees is verified, and `None` comes back.
+    ///
+    /// A service encrypts a descriptor anew for each HSDir. Who has read one copy learns nothing from the others but that
+    /// these HSDirs hold it too, and that is what certificate and signature of the outer layer say.
+    ///
+    /// # Errors
+    /// [`DescriptorError`] names layer, line, keyword and fault.
+    pub fn news(
+        &self,
+        text: &[u8],
+        client_key: Option<&ClientKey>,
+        now: UnixTime,
+        known: Option<u64>,
+    ) -> Result<Option<Decoded>, DescriptorError> {
+        let outer = Outer::read(text, Some(self.blinded.as_bytes()))?;
+        if known == Some(outer.revision) {
+            outer.timely_cert(Some(now))?;
+            outer.check_signature()?;
+            return Ok(None);
+        }
+        decode_outer(&outer, &self.blinded, &self.subcredential, client_key, Some(now)).map(Some)
+    }
+}
+
+/// The address cannot be blinded.
+fn unblinded(error: KeyError) -> DescriptorError {
+    DescriptorError::new(Layer::Outer, None, error)
 }
 
 /// The revision counter of a descriptor of `onion` in `period`, its outer signatures verified. Needs no client key.
@@ -139,8 +201,7 @@ pub fn revision(
     period: TimePeriod,
     now: UnixTime,
 ) -> Result<u64, DescriptorError> {
-    let blinded = onion.identity().blinded(period);
-    let blinded = blinded.map_err(|error| DescriptorError::new(Layer::Outer, None, error))?;
+    let blinded = onion.identity().blinded(period).map_err(unblinded)?;
     let outer = Outer::read(text, Some(blinded.as_bytes()))?;
     outer.timely_cert(Some(now))?;
     outer.check_signature()?;
@@ -156,10 +217,21 @@ pub(super) fn decode_as(
     now: Option<UnixTime>,
 ) -> Result<Decoded, DescriptorError> {
     let outer = Outer::read(text, Some(blinded.as_bytes()))?;
+    decode_outer(&outer, blinded, subcredential, client_key, now)
+}
+
+/// Reads what is below an outer layer, and checks all signatures.
+fn decode_outer(
+    outer: &Outer<'_>,
+    blinded: &BlindedId,
+    subcredential: &Subcredential,
+    client_key: Option<&ClientKey>,
+    now: Option<UnixTime>,
+) -> Result<Decoded, DescriptorError> {
     let secrets = LayerSecrets::new(blinded, subcredential, outer.revision);
     // The text's signature is checked together with the certificates that the same key made. Until then any fault may be
     // that of a text which the key never signed, so the signature has the first word.
-    let decoded = decode_layers(&outer, blinded, &secrets, client_key, now);
+    let decoded = decode_layers(outer, blinded, &secrets, client_key, now);
     decoded.map_err(|error| outer.check_signature().err().unwrap_or(error))
 }
 

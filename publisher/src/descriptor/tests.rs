@@ -145,6 +145,39 @@ impl Frontend {
     }
 }
 
+#[test]
+fn of_a_counter_that_is_known_only_the_outer_layer_is_read_and_verified() {
+    let (frontend, points) = (Frontend::golden(), [point(1), point(2)]);
+    let copy = |salt| frontend.draft(&points).prepare().unwrap().encode([[salt; 16], [salt; 16]]).unwrap();
+    let reader = Reader::new(&frontend.onion, frontend.period).unwrap();
+    let news = |text: &str, known| reader.news(text.as_bytes(), None, frontend.now, known);
+    let revision = frontend.draft(&points).revision;
+    for (text, known) in [(copy(1), None), (copy(2), Some(revision - 1)), (copy(3), Some(revision + 1))] {
+        assert_eq!(news(&text, known).unwrap().unwrap(), frontend.decode(&text).unwrap(), "{known:?}");
+    }
+    assert_eq!(news(&copy(4), Some(revision)).unwrap(), None);
+    // Its inner layers are not looked at, but all of it must be signed, by a key whose certificate is good and of this address.
+    let good = copy(5);
+    let other = good.replacen(
+        "superencrypted\n-----BEGIN MESSAGE-----\n",
+        "superencrypted\n-----BEGIN MESSAGE-----\nAAAA",
+        1,
+    );
+    assert_ne!(good, other);
+    assert!(news(&other, Some(revision)).is_err());
+    let claimed = frontend.draft(&points);
+    let claimed =
+        Draft { revision: revision + 7, ..claimed }.prepare().unwrap().encode([[6; 16]; 2]).unwrap();
+    let claimed = claimed
+        .replace(&format!("revision-counter {}", revision + 7), &format!("revision-counter {revision}"));
+    assert_eq!(news(&claimed, Some(revision)).unwrap_err().fault, Fault::Signature);
+    let late = reader.news(good.as_bytes(), None, frontend.now.plus(90 * 3600), Some(revision));
+    assert!(late.is_err(), "its certificate has ended");
+    let stranger = Reader::new(&crate::config::tests::A.parse().unwrap(), frontend.period).unwrap();
+    let fault = stranger.news(good.as_bytes(), None, frontend.now, Some(revision)).unwrap_err().fault;
+    assert_eq!(fault, Fault::OtherService);
+}
+
 proptest::proptest! {
     #![proptest_config(proptest::prelude::ProptestConfig::with_cases(48))]
 

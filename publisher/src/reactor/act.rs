@@ -64,6 +64,7 @@ impl Frontend {
     pub(super) fn tick(&mut self, hands: &mut Hands<'_>) {
         self.feed(Event::Tick, hands);
         self.turn(hands);
+        self.takeover_again(hands);
         self.watch(hands);
         let over = self.periods.iter().filter_map(|period| period.memo.next());
         let over = over.filter(|over| *over > hands.now);

@@ -49,37 +49,24 @@ impl Frontend {
         answer: Result<Vec<u8>, FetchFailure>,
         hands: &mut Hands<'_>,
     ) {
-        let Some(Member { config, backend, ask, known, .. }) = self.members.get_mut(&at) else { return };
+        let Some(member) = self.members.get_mut(&at) else { return };
         let not_found = answer == Err(FetchFailure::NotFound);
-        let late = ask.number != number;
+        let late = member.ask.number != number;
         if !late {
-            ask.open = ask.open.saturating_sub(1);
-            ask.not_found = ask.not_found.saturating_add(usize::from(not_found));
+            member.ask.open = member.ask.open.saturating_sub(1);
+            member.ask.not_found = member.ask.not_found.saturating_add(usize::from(not_found));
         }
-        let revision =
-            answer.as_ref().ok().and_then(|text| known.revision(text, role.period.number, hands.now));
-        let before = backend.health();
-        if revision.is_some_and(|revision| backend.again(hands.now, role.period, revision)) {
-            self.observed(at, Observation::Same, before, hands);
-            if !late {
-                self.ask_ended(at, hands);
-            }
-            return;
-        }
-        // Read anew each time: the file may have been put right in the meantime.
-        let key = config.read_client_key();
-        let decoded = answer.map_err(|failure| failure.to_string()).and_then(|text| {
-            let key = key.map_err(|error| error.to_string())?;
-            let decoded = descriptor::decode(&text, &backend.address, role.period, key.as_ref(), hands.now);
-            let decoded = decoded.map_err(|error| error.to_string())?;
-            known.remember(&text, role.period.number, decoded.revision, hands.now);
-            Ok(decoded)
-        });
-        match decoded {
-            Ok(decoded) => self.observe(at, &role, decoded, hands),
+        let before = member.backend.health();
+        match answer
+            .map_err(|failure| failure.to_string())
+            .and_then(|text| member.take(&text, &role, hands.now))
+        {
+            Ok(None) => self.observed(at, Observation::Same, before, hands),
+            Ok(Some(decoded)) => self.observe(at, &role, decoded, hands),
             Err(problem) => {
                 self.meters.fetched(if not_found { Fetched::NotFound } else { Fetched::Failed });
-                if !ask.good && !late {
+                let asked = self.members.get(&at).is_some_and(|member| !member.ask.good);
+                if asked && !late {
                     self.set_problem(at, Some(problem));
                 }
             }
@@ -200,7 +187,7 @@ impl Frontend {
         // Only what HSDirs look at: the rest may be for other clients, or by another kind of publisher.
         let counter = |text: Vec<u8>| descriptor::revision(&text, &address, at, hands.now).ok();
         let highest = answers.into_iter().flatten().filter_map(counter).max();
-        self.takeover_learned(at, highest);
+        self.takeover_learned(at, highest, hands.now);
         let Some(period) = self.periods.iter_mut().find(|period| period.state.period == at) else { return };
         let news = period.learned(highest);
         let line = log::info("counter").with("period", at.number).maybe("seen", highest);

@@ -9,7 +9,7 @@ use crate::backend::Backend;
 use crate::clients::Clients;
 use crate::config::{BackendConfig, ServiceConfig};
 use crate::consensus::{Consensus, Fingerprint, HsDir, HsSchedule, Lives, Role};
-use crate::descriptor::MAX_DESCRIPTOR_SIZE;
+use crate::descriptor::{MAX_DESCRIPTOR_SIZE, Reader};
 use crate::log;
 use crate::merge::{Mode, Places};
 use crate::metrics::Meters;
@@ -17,7 +17,7 @@ use crate::ring::Ring;
 use crate::schedule::{DescPlan, Event, Machine, Plan};
 use crate::status::SignerStatus;
 use onionkeep_common::keys::KeyError;
-use onionkeep_common::{OnionAddress, TimePeriod, UnixTime};
+use onionkeep_common::{BlindedId, OnionAddress, TimePeriod, UnixTime};
 use sha3::{Digest, Sha3_256};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -59,10 +59,14 @@ impl<'a> Rings<'a> {
 
     /// The HSDirs of an onion in the first or second ring, with a spread.
     fn of(&self, onion: &OnionAddress, role: &Role, spread: u8) -> Result<Vec<Fingerprint>, KeyError> {
+        Ok(self.at(&onion.identity().blinded(role.period)?, role, spread))
+    }
+
+    /// The same for a blinded key.
+    fn at(&self, blinded: &BlindedId, role: &Role, spread: u8) -> Vec<Fingerprint> {
         let ring = if role == &self.schedule.first { &self.first } else { &self.second };
-        let blinded = onion.identity().blinded(role.period)?;
-        let hsdirs: Vec<HsDir> = ring.responsible(&blinded, self.consensus.params.n_replicas, spread);
-        Ok(hsdirs.iter().map(|hsdir| hsdir.fingerprint).collect())
+        let hsdirs: Vec<HsDir> = ring.responsible(blinded, self.consensus.params.n_replicas, spread);
+        hsdirs.iter().map(|hsdir| hsdir.fingerprint).collect()
     }
 
     /// What the consensus means for a frontend.
@@ -98,13 +102,16 @@ impl<'a> Rings<'a> {
         [&plan.first, &plan.second].into_iter().map(places).collect()
     }
 
-    /// Where the descriptor of a backend is to be fetched.
-    fn targets(&self, onion: &OnionAddress) -> Result<Targets, KeyError> {
+    /// Where the descriptor of a backend is to be fetched, and what reads it; `known`: what read it before.
+    fn targets(&self, onion: &OnionAddress, known: Option<Reader>) -> Result<Targets, KeyError> {
         let params = &self.consensus.params;
         let role = &self.schedule.fetch;
-        let (fetch, store) =
-            (self.of(onion, role, params.spread_fetch)?, self.of(onion, role, params.spread_store)?);
-        Ok(Targets { fetch, store })
+        let known = known.filter(|reader| reader.period() == role.period);
+        let reader = known.map_or_else(|| Reader::new(onion, role.period), Ok)?;
+        let (fetch, store) = [params.spread_fetch, params.spread_store]
+            .map(|spread| self.at(reader.blinded(), role, spread))
+            .into();
+        Ok(Targets { fetch, store, reader: Some(reader) })
     }
 }
 
@@ -212,7 +219,8 @@ impl Frontend {
 
     /// Takes a consensus.
     pub(super) fn network(&mut self, rings: &Rings<'_>, hands: &mut Hands<'_>) {
-        let targets = self.members.values().map(|member| rings.targets(&member.backend.address));
+        let targets = self.members.values();
+        let targets = targets.map(|member| rings.targets(&member.backend.address, member.targets.reader));
         let targets: Result<Vec<_>, _> = targets.collect();
         let plan = rings
             .plan(&self.config.address)

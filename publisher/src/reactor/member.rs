@@ -2,9 +2,9 @@
 
 use crate::backend::Backend;
 use crate::config::BackendConfig;
-use crate::consensus::Fingerprint;
-use crate::descriptor::Known;
-use onionkeep_common::OnionAddress;
+use crate::consensus::{Fingerprint, Role};
+use crate::descriptor::{Decoded, Known, Reader};
+use onionkeep_common::{OnionAddress, TimePeriod, UnixTime};
 use sha3::{Digest, Sha3_256};
 
 /// How a fetch of one backend's descriptor goes.
@@ -36,6 +36,8 @@ pub(super) struct Targets {
     pub(super) fetch: Vec<Fingerprint>,
     /// The HSDirs that store it.
     pub(super) store: Vec<Fingerprint>,
+    /// Reads it.
+    pub(super) reader: Option<Reader>,
 }
 
 /// One backend.
@@ -70,6 +72,41 @@ impl Member {
             known: Known::default(),
             place: place(secret, &config.address),
         }
+    }
+
+    /// Takes what an HSDir gave: a descriptor that is news, or `None` if the known one came again.
+    pub(super) fn take(
+        &mut self,
+        text: &[u8],
+        role: &Role,
+        now: UnixTime,
+    ) -> Result<Option<Decoded>, String> {
+        let lately = self.known.revision(text, role.period.number, now);
+        if lately.is_some_and(|revision| self.backend.again(now, role.period, revision)) {
+            return Ok(None);
+        }
+        let decoded = self.read(text, role.period, now)?;
+        if decoded.is_none()
+            && let Some(revision) = self.backend.seen().map(|seen| seen.revision)
+        {
+            self.backend.again(now, role.period, revision);
+        }
+        Ok(decoded)
+    }
+
+    /// Reads a descriptor of this period; `None` if it is the one that is known, in another copy.
+    fn read(&mut self, text: &[u8], period: TimePeriod, now: UnixTime) -> Result<Option<Decoded>, String> {
+        // Read anew each time: the file may have been put right in the meantime.
+        let key = self.config.read_client_key().map_err(|error| error.to_string())?;
+        let reader = self.targets.reader.filter(|reader| reader.period() == period);
+        let reader = reader.map_or_else(|| Reader::new(&self.backend.address, period), Ok);
+        let reader = reader.map_err(|error| error.to_string())?;
+        let seen = self.backend.seen().filter(|seen| seen.period == period).map(|seen| seen.revision);
+        let decoded = reader.news(text, key.as_ref(), now, seen).map_err(|error| error.to_string())?;
+        if let Some(revision) = decoded.as_ref().map(|decoded| decoded.revision).or(seen) {
+            self.known.remember(text, period.number, revision, now);
+        }
+        Ok(decoded)
     }
 
     /// Takes a new configuration of the same address.

@@ -13,6 +13,7 @@ use onionkeep_common::keys::KeyError;
 use onionkeep_common::{
     BlindedId, EncodedCert, ExpirationHours, IntroAuthKey, OnionAddress, Subcredential, UnixTime,
 };
+use std::cell::Cell;
 use std::collections::{BTreeSet, HashMap};
 
 /// How far the counter is raised when an HSDir has seen a higher one that we cannot learn: about 17 minutes.
@@ -82,6 +83,8 @@ pub(super) struct Period {
     pub(super) takeover: Takeover,
     /// Another publisher of the address, if one was seen.
     pub(super) other: Other,
+    /// The certificate that was verified last, and its end if it was good.
+    verified: Cell<Option<(EncodedCert, Option<ExpirationHours>)>>,
     /// Refused uploads in a row.
     refusals: u32,
     /// The number of the last upload that was refused.
@@ -121,14 +124,21 @@ impl Period {
             answers: HashMap::new(),
             takeover: Takeover::None,
             other: Other::default(),
+            verified: Cell::new(None),
             refusals: 0,
             refused: None,
         })
     }
 
-    /// The end of the certificate.
+    /// The end of the certificate. Its signature is verified when it is new.
     pub(super) fn cert_expires(&self) -> Option<ExpirationHours> {
-        self.state.cert.as_ref().and_then(expires)
+        let cert = self.state.cert?;
+        if let Some((_same, end)) = self.verified.get().filter(|(known, _end)| *known == cert) {
+            return end;
+        }
+        let end = expires(&cert);
+        self.verified.set(Some((cert, end)));
+        end
     }
 
     /// Moves the counter on for an upload at `now`. The caller writes the state before it uploads.

@@ -4,6 +4,8 @@
 use super::act::Hands;
 use super::frontend::Frontend;
 use crate::log;
+use crate::schedule::dice::{Dice, doubling};
+use crate::schedule::{Event, SystemDice};
 use onionkeep_common::iso::Iso;
 use onionkeep_common::{TimePeriod, UnixTime};
 
@@ -21,9 +23,18 @@ pub(super) enum Takeover {
     None,
     /// HSDirs hold a descriptor with this counter that is not ours.
     Found(u64),
-    /// All HSDirs have confirmed ours; they are asked whether they give it.
-    Asked,
+    /// All HSDirs have confirmed ours, for the so manieth time; they are asked whether they give it.
+    Asked(u32),
+    /// They did not give it; it is uploaded again at this time.
+    Lost(u32, UnixTime),
+    /// It is uploaded again.
+    Again(u32),
 }
+
+/// First wait before the next upload after one that HSDirs did not keep, in **seconds**.
+const AGAIN: u64 = 20;
+/// Longest such wait, in **seconds**.
+const AGAIN_MOST: u64 = 1800;
 
 impl Takeover {
     /// What a look at the HSDirs means before our first upload of a period. `peer`: it is of a publisher with our secret.
@@ -33,11 +44,56 @@ impl Takeover {
             _ => Self::None,
         }
     }
+
+    /// What a look after our upload means; after each one that does not find it, the next upload waits longer.
+    pub(super) fn looked(self, verified: bool, now: UnixTime, dice: &mut dyn Dice) -> Self {
+        match self {
+            Self::Asked(_tries) if verified => Self::None,
+            Self::Asked(tries) => {
+                let tries = tries.saturating_add(1);
+                Self::Lost(tries, now.plus(dice.about(doubling(AGAIN, AGAIN_MOST, tries))))
+            }
+            other @ (Self::None | Self::Found(_) | Self::Lost(..) | Self::Again(_)) => other,
+        }
+    }
+
+    /// Whether the next upload is due; it is on its way then.
+    pub(super) fn due(&mut self, now: UnixTime) -> bool {
+        match *self {
+            // A clock that went back by more than the longest wait must not make it wait for long.
+            Self::Lost(tries, at) if now >= at || at.since(now) > 2 * AGAIN_MOST => {
+                *self = Self::Again(tries);
+                true
+            }
+            Self::None | Self::Found(_) | Self::Asked(_) | Self::Lost(..) | Self::Again(_) => false,
+        }
+    }
+
+    /// All HSDirs have confirmed an upload: whether they are to be asked whether they give it.
+    pub(super) const fn stored(&mut self) -> bool {
+        match *self {
+            Self::Found(_) => *self = Self::Asked(0),
+            Self::Again(tries) => *self = Self::Asked(tries),
+            Self::None | Self::Asked(_) | Self::Lost(..) => return false,
+        }
+        true
+    }
 }
 
 impl Frontend {
+    /// Uploads again what HSDirs did not keep because the other publisher uploaded once more.
+    pub(super) fn takeover_again(&mut self, hands: &mut Hands<'_>) {
+        let due = self.periods.iter_mut().filter_map(|period| {
+            let at = period.state.period;
+            period.takeover.due(hands.now).then_some(at)
+        });
+        for at in due.collect::<Vec<_>>() {
+            self.feed(Event::TakeOver(at), hands);
+        }
+    }
+
     /// HSDirs told the highest counter that they hold, before it was taken note of.
-    pub(super) fn takeover_learned(&mut self, at: TimePeriod, highest: Option<u64>) {
+    pub(super) fn takeover_learned(&mut self, at: TimePeriod, highest: Option<u64>, now: UnixTime) {
         let Some(period) = self.periods.iter_mut().find(|period| period.state.period == at) else { return };
         let before = period.takeover;
         let ours = period.last.map(|last| last.round);
@@ -47,8 +103,11 @@ impl Frontend {
                 let peer = highest.is_some_and(|theirs| period.counter_key().position_of(theirs).is_some());
                 Takeover::found(period.state.revision, highest, peer)
             }
-            Takeover::None | Takeover::Found(_) => before,
-            Takeover::Asked => Takeover::None,
+            Takeover::None
+            | Takeover::Found(_)
+            | Takeover::Asked(_)
+            | Takeover::Lost(..)
+            | Takeover::Again(_) => before.looked(verified, now, &mut SystemDice),
         };
         let after = period.takeover;
         match (before, after) {
@@ -60,27 +119,26 @@ impl Frontend {
                 line.with("try", "let it run, and do what the line \"taken-over\" says when it comes")
                     .write();
             }
-            (Takeover::Asked, _) if verified => {
+            (Takeover::Asked(_), Takeover::None) => {
                 self.line(log::info("take-over-verified")).with("period", at.number).write();
             }
-            (Takeover::Asked, _) => {
+            (Takeover::Asked(_), Takeover::Lost(_tries, again)) => {
                 let line = self.line(log::warn("take-over-not-verified")).with("period", at.number);
-                let line = line.maybe("ours", ours).maybe("held", highest);
-                line.with(
-                    "try",
-                    "see that the other publisher does not publish any more, then restart this one",
-                )
-                .write();
+                let line = line.maybe("ours", ours).maybe("held", highest).with("again", Iso(again));
+                line.with("try", "see that the other publisher does not publish any more").write();
             }
-            (Takeover::None | Takeover::Found(_), _) => {}
+            _other => {}
         }
     }
 
     /// All HSDirs have confirmed the last upload.
     pub(super) fn takeover_stored(&mut self, at: TimePeriod, hands: &mut Hands<'_>) {
         let Some(period) = self.periods.iter_mut().find(|period| period.state.period == at) else { return };
-        let Takeover::Found(theirs) = period.takeover else { return };
-        period.takeover = Takeover::Asked;
+        let before = period.takeover;
+        if !period.takeover.stored() {
+            return;
+        }
+        let Takeover::Found(theirs) = before else { return self.start_counter(at, hands) };
         let ours = period.last.map(|last| last.revision);
         let until = self.fetch_until.plus(STILL_KNOWN);
         period.state.former_until = Some(until);
@@ -133,5 +191,29 @@ mod tests {
             Takeover::None,
             "a second publisher with the same secret"
         );
+    }
+    #[test]
+    fn until_ours_is_found_it_is_uploaded_again_with_growing_waits() {
+        let (mut takeover, mut dice, mut now) = (Takeover::Found(7), SystemDice, UnixTime(10_000));
+        let mut waits = Vec::new();
+        for _ in 0..12 {
+            assert!(!takeover.due(now) && takeover.stored() && !takeover.stored());
+            takeover = takeover.looked(false, now, &mut dice);
+            let Takeover::Lost(_tries, again) = takeover else { panic!("{takeover:?}") };
+            assert!(!takeover.stored(), "an answer about an older upload");
+            assert!(!takeover.due(again.minus(1)) && takeover.due(again) && !takeover.due(again));
+            waits.push(again.since(now));
+            now = again;
+        }
+        assert!(waits[0] <= 30 && waits[11] >= 900 && waits[11] <= 2700, "{waits:?}");
+        assert!(takeover.stored());
+        assert_eq!(takeover.looked(true, now, &mut dice), Takeover::None);
+    }
+
+    #[test]
+    fn a_clock_that_goes_back_makes_nobody_wait_for_it() {
+        let mut takeover = Takeover::Lost(1, UnixTime(900_000));
+        assert!(takeover.due(UnixTime(10_000)));
+        assert_eq!(takeover, Takeover::Again(1));
     }
 }

@@ -255,6 +255,15 @@ fn a_new_hsdir_makes_an_upload_and_a_lost_one_does_not() {
 }
 
 #[test]
+fn a_take_over_that_was_lost_makes_an_upload_of_that_descriptor_to_all() {
+    let mut bench = Bench::running();
+    let actions = bench.feed(Event::TakeOver(period(10)));
+    assert_eq!(bench.settle(actions), [(10, Why::TakeOver, 3)]);
+    let actions = bench.feed(Event::TakeOver(period(12)));
+    assert_eq!(bench.settle(actions), [], "nobody publishes that period");
+}
+
+#[test]
 fn rotation_keeps_the_second_descriptor_and_its_clock() {
     let mut bench = Bench::running();
     let next = bench.machine.descs()[1].next_upload();

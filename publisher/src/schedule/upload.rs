@@ -189,7 +189,7 @@ impl Desc {
     }
 
     /// Notes that an upload to all is wanted; an earlier wish stays unless this is sooner.
-    fn want(&mut self, now: UnixTime, why: Why, not_before: UnixTime) {
+    pub(super) fn want(&mut self, now: UnixTime, why: Why, not_before: UnixTime) {
         let due = self.due.get_or_insert(Due { why, since: now, not_before });
         due.not_before = due.not_before.min(not_before);
     }

@@ -64,10 +64,18 @@ fn unstuffed(data: &str) -> Vec<u8> {
         return Vec::new();
     }
     let mut text = Vec::with_capacity(data.len().saturating_add(1));
-    for line in data.split("\r\n") {
-        text.extend_from_slice(line.strip_prefix('.').unwrap_or(line).as_bytes());
-        text.push(b'\n');
+    let mut begins = true;
+    for piece in data.split_inclusive('\n') {
+        let piece = if begins { piece.strip_prefix('.').unwrap_or(piece) } else { piece };
+        // A line feed alone ends no line.
+        let line = piece.strip_suffix("\r\n");
+        begins = line.is_some();
+        text.extend_from_slice(line.unwrap_or(piece).as_bytes());
+        if begins {
+            text.push(b'\n');
+        }
     }
+    text.push(b'\n');
     text
 }
 

@@ -1,4 +1,4 @@
-//! The socket to tor, of either family, and the filter that keeps strange octets from torut.
+//! The socket to tor, of either family, and the filter that keeps strange octets out.
 
 use super::config::ControlAddr;
 use std::io;
@@ -64,8 +64,8 @@ impl AsyncWrite for ControlStream {
 
 /// Replaces every octet outside ASCII by `?` on the way in.
 ///
-/// torut gives up a connection at such an octet, and any onion service that another controller of the same tor visits could
-/// put one into its descriptor. A text changed here fails its signature check, as it should.
+/// A reply is text, and any onion service that another controller of the same tor visits could put such an octet into its
+/// descriptor. A text changed here fails its signature check, as it should.
 #[derive(Debug)]
 pub(super) struct AsciiOnly<S>(pub(super) S);
 
@@ -74,6 +74,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for AsciiOnly<S> {
         let before = buf.filled().len();
         ready!(Pin::new(&mut self.get_mut().0).poll_read(cx, buf))?;
         let new = buf.filled_mut().get_mut(before..).unwrap_or_default();
+        if new.is_ascii() {
+            return Poll::Ready(Ok(()));
+        }
         for octet in new.iter_mut().filter(|octet| !octet.is_ascii()) {
             *octet = b'?';
         }

@@ -201,7 +201,7 @@ async fn serve<S: AsyncRead + AsyncWrite + Send + 'static>(stream: S, shared: Sh
     loop {
         let Some(command) = receive(&mut lines).await else { return };
         shared.commands.lock().unwrap().push(command.clone());
-        let (answer, done) = before(&command, &shared, &mut nonce);
+        let (answer, done) = before(&command, &shared.auth, &shared.cookie_file, &mut nonce);
         if !give(&mut write, answer).await {
             return;
         }
@@ -232,7 +232,7 @@ async fn serve<S: AsyncRead + AsyncWrite + Send + 'static>(stream: S, shared: Sh
 /// Reads one command; `None` at the end of the connection.
 ///
 /// Not safe to drop half-way in general; the tests emit no events while they write a command.
-async fn receive<R: AsyncRead + Unpin>(lines: &mut BufReader<R>) -> Option<Command> {
+pub(crate) async fn receive<R: AsyncRead + Unpin>(lines: &mut BufReader<R>) -> Option<Command> {
     let mut line = String::new();
     if lines.read_line(&mut line).await.ok()? == 0 {
         return None;
@@ -269,26 +269,31 @@ async fn give(write: &mut (impl AsyncWrite + Unpin), answer: Answer) -> bool {
 }
 
 /// What tor answers before authentication, and whether the connection is authenticated now.
-fn before(command: &Command, shared: &Shared, nonce: &mut Vec<u8>) -> (Answer, bool) {
-    if let Auth::Strange(octets) = &shared.auth {
+pub(crate) fn before(
+    command: &Command,
+    auth: &Auth,
+    cookie_file: &Path,
+    nonce: &mut Vec<u8>,
+) -> (Answer, bool) {
+    if let Auth::Strange(octets) = auth {
         return (Answer::Close(octets.clone()), false);
     }
-    if shared.auth == Auth::Mute {
+    if *auth == Auth::Mute {
         return (Answer::Silence, false);
     }
     let (word, rest) = command.line.split_once(' ').unwrap_or((&command.line, ""));
     match word {
-        "PROTOCOLINFO" => (Answer::text(&protocol_info(&shared.auth, &shared.cookie_file)), false),
+        "PROTOCOLINFO" => (Answer::text(&protocol_info(auth, cookie_file)), false),
         "AUTHCHALLENGE" => {
             *nonce = HEXLOWER_PERMISSIVE.decode(rest.rsplit(' ').next().unwrap().as_bytes()).unwrap();
             let mut hash = proof(b"Tor safe cookie authentication server-to-controller hash", nonce);
-            hash[0] ^= u8::from(shared.auth == Auth::Impostor);
+            hash[0] ^= u8::from(*auth == Auth::Impostor);
             let (hash, server) = (HEXUPPER.encode(&hash), HEXUPPER.encode(&SERVER_NONCE));
             (Answer::text(&format!("250 AUTHCHALLENGE SERVERHASH={hash} SERVERNONCE={server}\n")), false)
         }
         "AUTHENTICATE" => {
             let given = HEXLOWER_PERMISSIVE.decode(rest.as_bytes()).unwrap_or_default();
-            let wanted = match &shared.auth {
+            let wanted = match auth {
                 Auth::SafeCookie => proof(b"Tor safe cookie authentication controller-to-server hash", nonce),
                 Auth::Password(password) => password.clone(),
                 Auth::Null => Vec::new(),

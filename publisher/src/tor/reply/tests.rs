@@ -1,4 +1,4 @@
-//! Replies as torut hands them over: values, data, words, and text that means harm.
+//! Replies as they are cut: values, data, words, and text that means harm.
 
 use super::*;
 
@@ -18,7 +18,7 @@ fn dot_stuffing_vectors_go_both_ways() {
     assert_eq!(rows.len(), 2);
     for row in rows {
         let (data, wire) = (row["data"].as_str().unwrap(), row["wire"].as_str().unwrap());
-        // torut has taken off the dot line with the line end before it.
+        // The dot line is taken off with the line end before it.
         let line = format!("KEY\r\n{}", wire.strip_suffix(".\r\n").unwrap());
         let parsed = reply(250, &[line.strip_suffix("\r\n").unwrap()]);
         assert_eq!(parsed.data(), data.as_bytes());

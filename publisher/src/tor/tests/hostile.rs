@@ -183,7 +183,8 @@ fn no_octets_panic_the_framing() {
     proptest!(|(pieces in proptest::collection::vec(piece, 0..12))| {
         let octets = pieces.concat();
         runtime.block_on(async {
-            let mut framed = framing::Framed::over(stream::AsciiOnly(octets.as_slice()));
+            let filtered = tokio::io::BufReader::new(stream::AsciiOnly(octets.as_slice()));
+            let mut framed = framing::Lines::over(filtered);
             while let Ok(reply) = framed.receive().await {
                 prop_assert!(!reply.lines.is_empty());
                 let _event = events::Event::of(&reply);
