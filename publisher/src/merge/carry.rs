@@ -1,7 +1,7 @@
 //! Which listed points stay although their backend's descriptor shows them no more, so that a descriptor changes as C tor's do. Pure.
 //!
 //! C tor replaces a point when its time is over, one at a time, and never all at the start of a period. So what is listed
-//! and works unseen ([`Ages::carried`]) stays, and is replaced in uploads that are made anyhow, in time before it is no longer
+//! and works unseen ([`Ages::carried`](crate::backend::Ages::carried)) stays, and is replaced in uploads that are made anyhow, in time before it is no longer
 //! relied on. A descriptor that clients fetch no more goes on as it is; there a point is replaced when C tor would do it.
 
 use super::{Candidate, Merged, Mode, Situation, choose, rank};
