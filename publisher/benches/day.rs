@@ -27,6 +27,9 @@ mod control_port;
 #[allow(dead_code, reason = "the bench uses only a part of it")]
 #[path = "support/network.rs"]
 mod network;
+#[allow(dead_code, reason = "the bench uses only a part of it")]
+#[path = "support/onions.rs"]
+mod onions;
 #[path = "support/plot.rs"]
 mod plot;
 #[path = "support/relay.rs"]
@@ -34,7 +37,8 @@ mod relay;
 #[path = "support/apart.rs"]
 mod world;
 
-use world::{Onion, POINTS, World};
+use onions::{Onion, POINTS};
+use world::World;
 
 /// Services and backends of the table.
 const ROWS: [(usize, usize); 6] = [(1, 10), (2, 30), (5, 100), (15, 300), (50, 1000), (150, 3000)];

@@ -18,7 +18,7 @@ use onionkeep_common::iso::Iso;
 use onionkeep_common::keys::KeyError;
 use onionkeep_common::{BlindedId, OnionAddress, Subcredential, UnixTime};
 use onionkeep_publisher::clock;
-use onionkeep_publisher::consensus::{Consensus, Fingerprint, Params, Role};
+use onionkeep_publisher::consensus::{Fingerprint, Role};
 use onionkeep_publisher::descriptor::{Decoded, Draft, MAX_DESCRIPTOR_SIZE, PeriodKeys, decode};
 use onionkeep_publisher::merge::{Candidate, Mode, Situation, choose};
 use onionkeep_publisher::revision::{CounterKey, position};
@@ -40,11 +40,11 @@ mod control_port;
 #[path = "support/network.rs"]
 mod network;
 #[allow(dead_code, reason = "the bench uses only a part of it")]
-#[path = "support/apart.rs"]
-mod world;
+#[path = "support/onions.rs"]
+mod onions;
 
 use control_port::{Answer, Auth, ControlPort, usual};
-use world::{Onion, RELAYS, octets};
+use onions::{Onion, RELAYS, make, octets, points, schedule};
 
 /// Names the program.
 const PROGRAM: &str = "ONIONKEEP_ONIONBALANCE";
@@ -157,21 +157,11 @@ impl Ours {
         let (tor, _news) = Tor::connect(&config).await.unwrap();
         let now = clock::now();
         let valid_after = UnixTime(now.0 / 3600 * 3600);
-        let consensus = Consensus {
-            valid_after,
-            fresh_until: valid_after.plus(3600),
-            valid_until: valid_after.plus(3 * 3600),
-            params: Params::default(),
-            srv_previous: None,
-            srv_current: None,
-            hsdirs: Vec::new(),
-            hsdirs_without_microdesc: 0,
-            relay_count: 0,
-        };
-        let schedule = consensus.schedule(false);
+        let schedule = schedule(valid_after.0);
         let backends = (0..BACKENDS).map(|number| {
             let onion = Onion::new(b'b', number);
-            let text = world::make(u64::try_from(number).unwrap(), &onion, &schedule.fetch, now, "x");
+            let own = u64::try_from(number).unwrap();
+            let text = make(own, &onion, &schedule.fetch, now, &points(own, now), "x");
             let read = decode(text.as_bytes(), &onion.address(), schedule.fetch.period, None, now).unwrap();
             (onion.address(), text, read)
         });

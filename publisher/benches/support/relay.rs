@@ -4,7 +4,8 @@
 //! is counted by the thread's own clock and can be taken off.
 
 use super::control_port::{Answer, Auth, COOKIE, Command, before, receive};
-use super::world::{self, BEGIN, CUT, LATER, kind};
+use super::onions::BEGIN;
+use super::world::{self, CUT, LATER, kind};
 use onionkeep_common::UnixTime;
 use rustix::time::{ClockId, clock_gettime};
 use std::os::unix::net::UnixStream as Blocking;

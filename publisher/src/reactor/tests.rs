@@ -4,6 +4,7 @@ mod alarms;
 mod isolation;
 mod running;
 mod stage;
+mod world;
 
 use crate::tor::tests::control_port;
 
@@ -11,5 +12,5 @@ use crate::tor::tests::control_port;
 #[path = "../../benches/support/network.rs"]
 mod network;
 #[allow(dead_code, reason = "these tests use only a part of it")]
-#[path = "../../benches/support/world.rs"]
-mod world;
+#[path = "../../benches/support/onions.rs"]
+mod onions;

@@ -1,6 +1,8 @@
 //! Too few relays: whoever can be placed at all is placed, at each moment where the relays allow and in turn otherwise.
 
+use super::properties::{build, modes, world};
 use super::*;
+use proptest::prelude::*;
 
 /// Steps of any wheel that are looked at.
 const STEPS: u64 = 240;

@@ -1,0 +1,224 @@
+//! What plays tor, HSDirs, backends and signers for the services of a stage, each of which can fail.
+
+use super::super::control_port::{Answer, Command};
+use super::super::onions::{BEGIN, Onion, server};
+use super::super::world::World;
+use onionkeep_common::wire::{AwayReason, Reply, Rule};
+use onionkeep_common::{OnionAddress, UnixTime};
+use std::collections::HashMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
+
+/// Services.
+pub(in super::super) const SERVICES: usize = 3;
+/// Backends: the one with number n belongs to service n modulo [`SERVICES`].
+pub(super) const BACKENDS: usize = SERVICES;
+/// How long a slow signer takes, in **seconds**.
+pub(in super::super) const SLOW: u64 = 4;
+
+/// What a service's signer does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in super::super) enum Signer {
+    #[default]
+    Good,
+    /// It takes the question and never answers.
+    Silent,
+    /// It answers something else.
+    Garbage,
+    /// It answers late.
+    Slow,
+    /// It says that its token is away.
+    Away,
+    /// It refuses.
+    Refuses,
+}
+
+/// What HSDirs do with a service's descriptors.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in super::super) enum Uploads {
+    #[default]
+    Kept,
+    /// They refuse them.
+    Refused,
+    /// Nobody hears of them again.
+    Swallowed,
+}
+
+/// What HSDirs say about the backends of a service.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in super::super) enum Backends {
+    #[default]
+    Good,
+    /// There is no descriptor of any.
+    Missing,
+    /// No answer.
+    Mute,
+    /// They give what they gave before, for ever; those that were not asked before have none.
+    Old,
+    /// They do not take the connections of probes.
+    Deaf,
+}
+
+/// How a service fails.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in super::super) struct Wrong {
+    pub(in super::super) signer: Signer,
+    pub(in super::super) uploads: Uploads,
+    pub(in super::super) backends: Backends,
+}
+
+/// What plays the rest of the world.
+pub(super) struct Played {
+    pub(super) world: World,
+    /// The services' addresses.
+    pub(super) services: Vec<OnionAddress>,
+    /// The backends' addresses without `.onion`.
+    pub(super) backends: Vec<String>,
+    pub(super) wrong: Mutex<[Wrong; SERVICES]>,
+    /// What tor answers instead of what it should, by the command's beginning.
+    pub(super) instead: Mutex<HashMap<String, String>>,
+    /// What HSDirs gave of a backend, by address and HSDir.
+    pub(super) given: Mutex<HashMap<(String, String), Answer>>,
+    /// What HSDirs were given: by address and HSDir.
+    pub(super) kept: Mutex<HashMap<(String, String), String>>,
+    /// When an HSDir was given something: second, address, HSDir.
+    pub(super) uploads: Mutex<Vec<(u64, String, String)>>,
+    /// Words to tor and to signers.
+    pub(super) words: AtomicU64,
+}
+
+/// The address of a service.
+pub(in super::super) fn address(service: usize) -> OnionAddress {
+    Onion::new(b's', service).address()
+}
+
+/// The seconds since the start.
+pub(in super::super) fn passed() -> u64 {
+    crate::clock::now().since(UnixTime(BEGIN))
+}
+
+impl Played {
+    /// How a service fails, by its address without `.onion`.
+    pub(super) fn wrong(&self, onion: &str) -> Wrong {
+        let service = self.services.iter().position(|address| address.bare().to_string() == onion);
+        service.map_or_else(Wrong::default, |at| self.wrong.lock().unwrap()[at])
+    }
+
+    /// How a backend fails, by its address without `.onion`.
+    fn backend(&self, onion: &str) -> Backends {
+        let Some(backend) = self.backends.iter().position(|address| address == onion) else {
+            return Backends::Good;
+        };
+        self.wrong.lock().unwrap()[backend % SERVICES].backends
+    }
+
+    /// What tor answers.
+    pub(super) fn answer(&self, command: &Command) -> Answer {
+        self.words.fetch_add(1, Ordering::Relaxed);
+        let instead = self.instead.lock().unwrap();
+        if let Some((_start, text)) = instead.iter().find(|(start, _)| command.line.starts_with(*start)) {
+            return if text.is_empty() { Answer::Close(Vec::new()) } else { Answer::text(text) };
+        }
+        drop(instead);
+        let mut words = command.line.split(' ');
+        match (words.next().unwrap(), words.next().unwrap_or_default()) {
+            ("HSFETCH", onion) => self.fetch(onion, command),
+            ("+HSPOST", _server) => self.upload(command),
+            _other => self.world.answer(command),
+        }
+    }
+
+    fn fetch(&self, onion: &str, command: &Command) -> Answer {
+        let hsdir = server(&command.line);
+        let failed = |reason: &str| {
+            Answer::text(&format!(
+                "250 OK\n650 HS_DESC FAILED {onion} NO_AUTH ${hsdir}~relay x REASON={reason}\n\
+                 650+HS_DESC_CONTENT {onion} x ${hsdir}~relay\n\n.\n650 OK\n"
+            ))
+        };
+        let (key, mut given) = ((onion.to_owned(), hsdir.to_owned()), self.given.lock().unwrap());
+        match self.backend(onion) {
+            Backends::Missing => return failed("NOT_FOUND"),
+            Backends::Mute => return failed("UNEXPECTED"),
+            Backends::Old => return given.get(&key).cloned().unwrap_or_else(|| failed("NOT_FOUND")),
+            Backends::Good | Backends::Deaf => {}
+        }
+        let answer = self.stored(onion, command);
+        given.insert(key, answer.clone());
+        answer
+    }
+
+    /// What an HSDir has of a service or a backend.
+    fn stored(&self, onion: &str, command: &Command) -> Answer {
+        let hsdir = server(&command.line);
+        match self.kept.lock().unwrap().get(&(onion.to_owned(), hsdir.to_owned())) {
+            Some(text) => Answer::text(&format!(
+                "250 OK\n650 HS_DESC RECEIVED {onion} NO_AUTH ${hsdir}~relay x\n\
+                 650+HS_DESC_CONTENT {onion} x ${hsdir}~relay\n{text}.\n650 OK\n"
+            )),
+            None => self.world.answer(command),
+        }
+    }
+
+    fn upload(&self, command: &Command) -> Answer {
+        let onion = command.line.rsplit('=').next().unwrap().to_owned();
+        let hsdir = server(&command.line).to_owned();
+        self.uploads.lock().unwrap().push((passed(), onion.clone(), hsdir.clone()));
+        match self.wrong(&onion).uploads {
+            Uploads::Kept => {
+                let text = command.data.replace("\r\n", "\n");
+                let text = text.strip_suffix(".\n").unwrap().to_owned();
+                self.kept.lock().unwrap().insert((onion, hsdir), text);
+                self.world.answer(command)
+            }
+            Uploads::Refused => Answer::text(&format!(
+                "250 OK\n650 HS_DESC FAILED {onion} UNKNOWN ${hsdir}~relay REASON=UPLOAD_REJECTED\n"
+            )),
+            Uploads::Swallowed => Answer::ok(),
+        }
+    }
+
+    /// One connection to tor's SOCKS port.
+    pub(super) async fn connect(&self, mut stream: UnixStream) -> Option<()> {
+        self.words.fetch_add(1, Ordering::Relaxed);
+        let mut octets = [0; 200];
+        for answer in [&[5, 2][..], &[1, 0]] {
+            let _count = stream.read(&mut octets).await.ok()?;
+            stream.write_all(answer).await.ok()?;
+        }
+        let count = stream.read(&mut octets).await.ok()?;
+        let onion = std::str::from_utf8(octets.get(5..61)?).ok()?;
+        let code = if self.backend(onion) == Backends::Deaf { 4 } else { 0 };
+        self.words.fetch_add(u64::try_from(count).ok()?, Ordering::Relaxed);
+        stream.write_all(&[5, code, 0, 1, 0, 0, 0, 0, 0, 0]).await.ok()
+    }
+
+    /// One question to the signer of a service.
+    pub(super) async fn sign(&self, service: usize, mut stream: UnixStream) {
+        self.words.fetch_add(1, Ordering::Relaxed);
+        let signer = self.wrong.lock().unwrap()[service].signer;
+        let refused = Reply::Refused { rule: Rule::RateBudget, retry_after: 60 };
+        let away = Reply::Away { reason: AwayReason::TokenAway, retry_after: 5 };
+        let said = match signer {
+            Signer::Good => {
+                let _ended = self.world.sign(stream).await;
+                return;
+            }
+            Signer::Slow => {
+                tokio::time::sleep(Duration::from_secs(SLOW)).await;
+                self.words.fetch_add(1, Ordering::Relaxed);
+                let _ended = self.world.sign(stream).await;
+                return;
+            }
+            Signer::Silent => Vec::new(),
+            Signer::Garbage => b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec(),
+            Signer::Away => away.to_frame().as_bytes().to_vec(),
+            Signer::Refuses => refused.to_frame().as_bytes().to_vec(),
+        };
+        let _gone = stream.write_all(&said).await;
+        let _rest = stream.read_to_end(&mut Vec::new()).await;
+    }
+}
