@@ -158,7 +158,7 @@ fn measure(home: &std::path::Path) -> ExitCode {
     let name = kit.init();
     let mut vault = Vault::open(kit.open(&name, Access::Write).unwrap(), &kit.state()).unwrap();
     let onion = vault.generate().unwrap();
-    let now = kit::now();
+    let now = kit::serving::now();
     let dir = tempfile::tempdir().unwrap();
     let ledger = ledger(&dir, &mut vault, onion, now);
     let mut room = Room { vault, onion, dir, ledger };

@@ -10,7 +10,9 @@
     reason = "a measuring program has nobody else to tell"
 )]
 
-use kit::{Kit, Serving, first_word, fresh, now, request};
+use kit::ran::first_word;
+use kit::serving::{Serving, now, request};
+use kit::{Kit, fresh};
 use onionkeep_common::wire::frame::Header;
 use onionkeep_common::wire::{CertifyRequest, HEADER_LEN, Reply};
 use onionkeep_common::{DescSigningKey, ExpirationHours, OnionAddress, PeriodRule};
@@ -102,7 +104,7 @@ fn onions(kit: &Kit) -> Vec<OnionAddress> {
 
 /// As many requests as the rules let through for one onion; no key is used twice.
 fn requests(onion: OnionAddress) -> Vec<CertifyRequest> {
-    (0..16_u8).map(|seed| kit::keyed(onion, seed, u64::from(seed / 8))).collect()
+    (0..16_u8).map(|seed| kit::serving::keyed(onion, seed, u64::from(seed / 8))).collect()
 }
 
 /// Times of one kind of work, sorted.

@@ -1,8 +1,8 @@
 //! Tests of the schedule: plans and uploads here; what is away or lost in `away`; a year of it all in `year`.
 
 use super::*;
-use crate::consensus::Srv;
-use onionkeep_common::{PeriodLength, PeriodNumber};
+use crate::consensus::{Fingerprint, Role, Srv};
+use onionkeep_common::{ExpirationHours, PeriodLength, PeriodNumber};
 
 mod away;
 mod looks;

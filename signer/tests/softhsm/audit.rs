@@ -1,6 +1,7 @@
 //! The audit key on the token: made there, guarded, its signatures checked in software; a key that is not guarded is refused.
 
-use crate::kit::{Kit, in_child, request, session};
+use crate::kit::serving::request;
+use crate::kit::{Kit, in_child, session};
 use cryptoki::mechanism::Mechanism;
 use cryptoki::object::{Attribute, AttributeType, KeyType, ObjectClass};
 use data_encoding::HEXLOWER;

@@ -1,6 +1,7 @@
 //! `doctor` on a real token: what is well, what a broken part does to its line and to the exit code, and that it never logs in unasked.
 
-use crate::kit::{Kit, PIN, Ran, in_child};
+use crate::kit::ran::Ran;
+use crate::kit::{Kit, PIN, in_child};
 use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 

@@ -1,7 +1,9 @@
 //! The drill: a key is split among custodians, its token destroyed, the key restored, copied to a second token, the PIN
 //! changed; custodians sit at a pseudo-terminal. `tests/drill` shows it.
 
-use crate::kit::{Kit, PIN, Ran, ask, first_word, fresh, now, request};
+use crate::kit::ran::{Ran, first_word};
+use crate::kit::serving::{ask, now, request};
+use crate::kit::{Kit, PIN, fresh};
 use crate::person::Person;
 use onionkeep_common::wire::Reply;
 use onionkeep_common::{CertType, OnionAddress, PeriodRule, UncheckedCert};
@@ -85,7 +87,7 @@ fn piped(kit: &Kit, arguments: &[&str], shares: &[&str]) -> Ran {
     let lines: String = shares.iter().map(|share| format!("{share}\n")).collect();
     // It may have refused before it read.
     let _refused = child.stdin.take().unwrap().write_all(lines.as_bytes());
-    Ran::of(crate::kit::ended(child))
+    Ran::of(crate::kit::ran::ended(child))
 }
 
 /// Serves, and checks a certificate against the address alone.

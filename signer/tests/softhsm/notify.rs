@@ -1,7 +1,9 @@
 //! What the service manager is told, over a real notification socket: ready only when clients are served, alive only while
 //! gate and vault are.
 
-use crate::kit::{Kit, PIN, in_child, output, wait_gone};
+use crate::kit::ran::output;
+use crate::kit::serving::wait_gone;
+use crate::kit::{Kit, PIN, in_child};
 use onionkeep_common::wire::Reply;
 use rustix::process::Signal;
 use std::os::linux::net::SocketAddrExt;

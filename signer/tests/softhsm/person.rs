@@ -1,6 +1,6 @@
 //! A person at a pseudo-terminal: reads what a command shows, types lines. The only place here that opens one.
 
-use crate::kit::Ran;
+use crate::kit::ran::Ran;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use std::fs::File;
 use std::io::{Read, Write};
@@ -86,7 +86,7 @@ impl Person {
 
     /// Waits for the end of the command.
     pub(crate) fn leaves(mut self) -> (Ran, String) {
-        let ran = Ran::of(crate::kit::ended(self.child.take().unwrap()));
+        let ran = Ran::of(crate::kit::ran::ended(self.child.take().unwrap()));
         while let Ok(octets) = self.shown.recv_timeout(Duration::from_millis(200)) {
             self.seen.push_str(&String::from_utf8_lossy(&octets));
         }
@@ -115,5 +115,5 @@ fn a_test_that_fails_leaves_no_command_at_its_terminal() {
         panic!("a test that fails");
     });
     assert!(failed.join().is_err());
-    crate::kit::wait_gone(pid);
+    crate::kit::serving::wait_gone(pid);
 }

@@ -1,6 +1,8 @@
 //! Keeper, gate and vault as processes: each one killed or stopped in turn, and what becomes of the others and the clients.
 
-use crate::kit::{Kit, PIN, Serving, in_child, slot, wait, wait_gone};
+use crate::kit::ran::wait;
+use crate::kit::serving::{Serving, wait_gone};
+use crate::kit::{Kit, PIN, in_child, slot};
 use onionkeep_common::OnionAddress;
 use onionkeep_common::wire::{AwayReason, Reply};
 use rustix::process::Signal;

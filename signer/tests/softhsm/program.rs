@@ -1,6 +1,8 @@
 //! The program itself: commands, exit codes, the socket, the ledger, signals.
 
-use crate::kit::{Kit, LABEL, PIN, SO_PIN, ask, first_word, in_child, request};
+use crate::kit::ran::first_word;
+use crate::kit::serving::{ask, request};
+use crate::kit::{Kit, LABEL, PIN, SO_PIN, in_child};
 use onionkeep_common::OnionAddress;
 use onionkeep_common::wire::{AwayReason, Reply, Rule};
 use rustix::process::Signal;
@@ -191,7 +193,7 @@ fn login_count(kit: Kit) {
     assert!(matches!(serving.ask(onion, 10), Reply::Certificate(_)));
     let logins = || std::fs::read_to_string(&calls).unwrap().matches("C_Login\n").count();
     assert_eq!(logins(), 1);
-    crate::kit::wait_gone(serving.strike("vault", Signal::KILL));
+    crate::kit::serving::wait_gone(serving.strike("vault", Signal::KILL));
     assert!(matches!(serving.ask_until_answered(onion, 11), Reply::Certificate(_)));
     assert_eq!(logins(), 2);
     drop(serving);

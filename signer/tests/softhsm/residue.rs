@@ -1,6 +1,7 @@
 //! No secret stands where it must not: files, log, arguments, environment, and the memory of a signer that has served.
 
-use crate::kit::{Kit, PIN, Serving, ask, in_child, now, request};
+use crate::kit::serving::{Serving, ask, now, request};
+use crate::kit::{Kit, PIN, in_child};
 use curve25519_dalek::scalar::Scalar;
 use data_encoding::{BASE64, HEXLOWER};
 use onionkeep_common::blinding::BlindingFactor;
@@ -45,7 +46,9 @@ fn serving(kit: &Kit) -> (Serving, OnionAddress) {
     let file = kit.home.join("secret-key");
     std::fs::write(&file, [b"== ed25519v1-secret: type0 ==\0\0\0".as_slice(), &expanded].concat()).unwrap();
     let onion: OnionAddress =
-        crate::kit::first_word(&kit.run(&["key", "import", file.to_str().unwrap()]).good()).parse().unwrap();
+        crate::kit::ran::first_word(&kit.run(&["key", "import", file.to_str().unwrap()]).good())
+            .parse()
+            .unwrap();
     std::fs::remove_file(&file).unwrap();
     kit.write_config(Some(&name.serial), &[onion], &kit.module);
     (kit.serve(), onion)

@@ -1,6 +1,7 @@
 //! The other kinds of seal: their keys are made guarded, open after a restart, and are refused when they can be read.
 
-use crate::kit::{Kit, PIN, first_word, in_child, log_in, session};
+use crate::kit::ran::first_word;
+use crate::kit::{Kit, PIN, in_child, log_in, session};
 use cryptoki::context::{CInitializeArgs, CInitializeFlags};
 use cryptoki::mechanism::Mechanism;
 use cryptoki::object::{Attribute, AttributeType, KeyType, ObjectClass};

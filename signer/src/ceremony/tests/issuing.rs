@@ -1,0 +1,96 @@
+//! Issuing as a whole: one answer for ever, what a token that fails leaves behind, and what the ledger keeps.
+
+use super::*;
+
+#[test]
+fn a_request_is_answered_once_and_then_by_the_same_octets() {
+    let mut room = Room::new();
+    let content = room.request();
+    let request = read(content.clone());
+    let issued = room.issue(&request).unwrap();
+    let key = SigningKey::from_bytes(&[PUBLISHER; 32]);
+    let file = content.to_file(|text| Signature(key.sign(text).to_bytes()));
+    for (octets, kind) in [(&issued.main, Kind::Main), (issued.emergency.as_ref().unwrap(), Kind::Emergency)]
+    {
+        let (onion, auditor) = (room.onions[0], Some(audit(&mut room)));
+        let wanted = check::Wanted { onion, request: Some(file.as_bytes()), auditor, purpose: Purpose::Real };
+        let good = check::bundle(octets, &wanted).unwrap();
+        assert_eq!((good.content.kind, good.content.certificates()), (kind, 3 * 53));
+        assert!(check::report(&good, &wanted).ends_with("VALID\n"));
+        let other = check::Wanted { onion: other_onion(), ..wanted };
+        assert!(check::bundle(octets, &other).unwrap_err().contains("it is for"));
+        let practice = check::Wanted { purpose: Purpose::Rehearsal, ..wanted };
+        assert!(check::bundle(octets, &practice).is_err());
+        let auditor = Some(AuditKey::Ed25519(requester(1).0));
+        assert!(
+            check::bundle(octets, &check::Wanted { auditor, ..wanted }).unwrap_err().contains("known is")
+        );
+    }
+    // Without the token, after a restart, and after the ledger has begun a further file.
+    room.token.inside.lock().unwrap().away = true;
+    for _again in 0..2 {
+        room.reopen();
+        assert_eq!(room.issue_again(&request), issued);
+        room.ledger.as_mut().unwrap().rotate_after_for_test(0);
+        room.note(Event::Deny(Denied::Request(RequestId([77; 16]))));
+        room.ledger.as_mut().unwrap().rotate_after_for_test(u64::MAX);
+    }
+    let path = room.dir.path().join("ceremony").join(FileDigest::of(&issued.main).to_string());
+    std::fs::write(path, b"altered").unwrap();
+    assert!(room.issue(&request).unwrap_err().to_string().contains("not usable"));
+}
+
+impl Room {
+    /// Asks again while the token is away.
+    fn issue_again(&self, request: &Read<Request>) -> Issued {
+        self.order(request, &self.onions).answered(self.memory()).unwrap().unwrap()
+    }
+}
+
+#[test]
+fn a_token_that_goes_away_leaves_nothing_and_the_next_try_ends_it() {
+    let mut room = Room::new();
+    let request = read(room.request());
+    room.token.inside.lock().unwrap().away = true;
+    let failure = room.issue(&request).unwrap_err();
+    assert_eq!(failure.kind(), Exit::Away);
+    assert!(failure.to_string().contains("no bundle was issued"), "{failure}");
+    assert!(!room.dir.path().join("ceremony").exists());
+    room.token.inside.lock().unwrap().away = false;
+    // Wrong signatures of the token are noticed before anything leaves.
+    room.token.inside.lock().unwrap().wrong_signatures = true;
+    assert!(room.issue(&request).is_err());
+    room.token.inside.lock().unwrap().wrong_signatures = false;
+    room.reopen();
+    let issued = room.issue(&request).unwrap();
+    let second = read(room.second(&issued));
+    let after = room.issue(&second).unwrap();
+    assert_eq!(after.emergency, None);
+    let (one, two) = (Bundle::parse(&issued.main).unwrap().0, Bundle::parse(&after.main).unwrap().0);
+    assert!(two.content.ledger.sequence > one.content.ledger.sequence);
+    assert_eq!(two.content.previous, Previous::Bundle(one.digest));
+}
+
+#[test]
+fn what_holds_for_ever_is_in_every_further_file_of_the_ledger() {
+    let mut room = Room::new();
+    let first = read(room.request());
+    let issued = room.issue(&first).unwrap();
+    let second = read(room.second(&issued));
+    let last = room.issue(&second).unwrap();
+    let mut fresh = Memory::new(Keep::for_periods(&PeriodRule::PUBLIC));
+    let mut head = crate::ledger::Head::START;
+    for (seq, event) in (1..).zip(room.memory().repeated()) {
+        let line = crate::ledger::Line::new(head, seq, NOW, event);
+        head = line.head;
+        fresh.learn(&line);
+    }
+    let (onion, ceremonies) = (room.onions[0], fresh.ceremonies());
+    assert_eq!(ceremonies.requester(&onion), Some(requester(PUBLISHER)));
+    assert_eq!(ceremonies.last(&onion).unwrap().main, FileDigest::of(&last.main));
+    assert!(ceremonies.is_real() && !ceremonies.is_rehearsed());
+    for slot in first.content.slots.iter().chain(&second.content.slots) {
+        assert!(ceremonies.used(&slot.key).is_some());
+    }
+    assert_eq!(fresh.repeated().len(), room.memory().repeated().len());
+}
