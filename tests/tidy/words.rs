@@ -1,6 +1,6 @@
 //! Words that stand in one place only, or nowhere: dangerous calls, paths of one machine, secrets that could be printed.
 
-use super::{code, expect_none, files, is_test, root, rust_files, text};
+use super::{code, expect_none, files, is_test, root, rust_files};
 use std::collections::BTreeSet;
 
 #[test]
