@@ -154,10 +154,14 @@ impl Stage {
 
     /// How many of the frontend's introduction points are points of this backend now.
     pub fn points_of(&mut self, backend: usize) -> Result<usize> {
-        let own = self.backends[backend].address().to_owned();
-        let theirs = auth_keys(&self.newest(&own)?)?;
-        let address = self.address.clone();
-        Ok(auth_keys(&self.newest(&address)?)?.intersection(&theirs).count())
+        let (address, own) = (self.address.clone(), self.backends[backend].address().to_owned());
+        self.points_shared(&address, &own)
+    }
+
+    /// How many introduction points of the frontend `address` are points of the service `own` now; both with `.onion`.
+    pub fn points_shared(&mut self, address: &str, own: &str) -> Result<usize> {
+        let theirs = auth_keys(&self.newest(own)?)?;
+        Ok(auth_keys(&self.newest(address)?)?.intersection(&theirs).count())
     }
 
     /// Names of all backends.
