@@ -6,6 +6,7 @@
 
 mod auth;
 mod build;
+mod checked;
 mod crypt;
 mod decode;
 mod error;
@@ -21,11 +22,12 @@ mod table;
 
 pub use auth::{ClientKey, ClientKeyError, ClientPublicKey};
 pub use build::{BuildError, Draft, Prepared, most_clients, size_class};
-pub use decode::{Decoded, Lengths, Reader, SkipReason, Skipped, UnknownLine, decode, revision};
+pub use checked::Checked;
+pub use decode::{Decoded, Reader, SkipReason, Skipped, UnknownLine, decode, revision};
 pub use error::{DescriptorError, Fault, Layer};
 pub use inner::FlowControl;
 pub use keys::{PERIOD_KEYS_LEN, PeriodKeys};
-pub use layers::Layers;
+pub use layers::{Layers, Lengths};
 pub use mark::{Known, Mark};
 pub use point::{IntroPoint, LinkError, PointError};
 pub use show::show;

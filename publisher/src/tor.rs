@@ -148,6 +148,19 @@ impl Tor {
         fetch::from_all(&self.link, onion, hsdirs, deadline).await
     }
 
+    /// Asks one `HSDir` for the descriptor of `onion` in the current period, and waits at most `deadline`.
+    ///
+    /// # Errors
+    /// [`FetchFailure`] says why there is none.
+    pub async fn fetch_from(
+        &self,
+        onion: &OnionAddress,
+        hsdir: Fingerprint,
+        deadline: Duration,
+    ) -> Result<Vec<u8>, FetchFailure> {
+        fetch::alone(&self.link, onion, hsdir, deadline).await
+    }
+
     /// Uploads a descriptor to one `HSDir` and waits until that `HSDir` has confirmed it, at most `deadline`.
     ///
     /// Two requests about the same onion and `HSDir` never run at the same time: the second waits for the first.

@@ -1,9 +1,11 @@
 //! Takes a descriptor apart and verifies all of it. The only place where the three layers are put together for reading.
 
 use super::auth::ClientKey;
+use super::checked::Checked;
 use super::crypt::{CryptError, LayerSecrets, Sealed, decrypt, without_padding};
 use super::error::{DescriptorError, Fault, Layer};
 use super::inner::{FlowControl, Inner, Pair, RawPoint};
+use super::layers::Lengths;
 use super::middle::Middle;
 use super::outer::Outer;
 use super::point::IntroPoint;
@@ -57,23 +59,6 @@ impl Decoded {
     pub const fn has_too_many_points(&self) -> bool {
         self.intro_points.len() > super::MAX_INTRO_POINTS
     }
-}
-
-/// Lengths of a descriptor's layers in octets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Lengths {
-    /// The whole text.
-    pub text: usize,
-    /// `superencrypted`, decoded.
-    pub superencrypted: usize,
-    /// The middle layer with its padding.
-    pub middle_padded: usize,
-    /// The middle layer without it.
-    pub middle: usize,
-    /// `encrypted`, decoded.
-    pub encrypted: usize,
-    /// The inner layer.
-    pub inner: usize,
 }
 
 /// An introduction point that clients skip.
@@ -163,7 +148,8 @@ impl Reader {
     /// As [`decode`]; but of a descriptor with the counter `known` only what an HSDir sees is verified, and `None` comes back.
     ///
     /// A service encrypts a descriptor anew for each HSDir. Who has read one copy learns nothing from the others but that
-    /// these HSDirs hold it too, and that is what certificate and signature of the outer layer say.
+    /// these HSDirs hold it too, and that is what certificate and signature of the outer layer say. What is found in
+    /// `checked` is not checked again.
     ///
     /// # Errors
     /// [`DescriptorError`] names layer, line, keyword and fault.
@@ -173,14 +159,18 @@ impl Reader {
         client_key: Option<&ClientKey>,
         now: UnixTime,
         known: Option<u64>,
+        checked: &mut Checked,
     ) -> Result<Option<Decoded>, DescriptorError> {
-        let outer = Outer::read(text, Some(self.blinded.as_bytes()))?;
+        let outer = Outer::read_knowing(text, Some(self.blinded.as_bytes()), known, checked)?;
         if known == Some(outer.revision) {
             outer.timely_cert(Some(now))?;
             outer.check_signature()?;
             return Ok(None);
         }
-        decode_outer(&outer, &self.blinded, &self.subcredential, client_key, Some(now)).map(Some)
+        let keys = (&self.blinded, &self.subcredential);
+        let decoded = decode_outer(&outer, keys, client_key, Some(now), checked)?;
+        checked.remember(decoded.intro_points.iter().map(|point| *point.auth_key()));
+        Ok(Some(decoded))
     }
 }
 
@@ -217,31 +207,31 @@ pub(super) fn decode_as(
     now: Option<UnixTime>,
 ) -> Result<Decoded, DescriptorError> {
     let outer = Outer::read(text, Some(blinded.as_bytes()))?;
-    decode_outer(&outer, blinded, subcredential, client_key, now)
+    decode_outer(&outer, (blinded, subcredential), client_key, now, &Checked::default())
 }
 
 /// Reads what is below an outer layer, and checks all signatures.
 fn decode_outer(
     outer: &Outer<'_>,
-    blinded: &BlindedId,
-    subcredential: &Subcredential,
+    (blinded, subcredential): (&BlindedId, &Subcredential),
     client_key: Option<&ClientKey>,
     now: Option<UnixTime>,
+    checked: &Checked,
 ) -> Result<Decoded, DescriptorError> {
     let secrets = LayerSecrets::new(blinded, subcredential, outer.revision);
     // The text's signature is checked together with the certificates that the same key made. Until then any fault may be
     // that of a text which the key never signed, so the signature has the first word.
-    let decoded = decode_layers(outer, blinded, &secrets, client_key, now);
+    let decoded = decode_layers(outer, (blinded, &secrets), client_key, now, checked);
     decoded.map_err(|error| outer.check_signature().err().unwrap_or(error))
 }
 
 /// Reads the layers below the outer one, and checks its signature with those that are found there.
 fn decode_layers(
     outer: &Outer<'_>,
-    blinded: &BlindedId,
-    secrets: &LayerSecrets<'_>,
+    (blinded, secrets): (&BlindedId, &LayerSecrets<'_>),
     client_key: Option<&ClientKey>,
     now: Option<UnixTime>,
+    checked: &Checked,
 ) -> Result<Decoded, DescriptorError> {
     let cert = outer.timely_cert(now)?;
     let middle_padded = open_middle(outer, secrets)?;
@@ -250,7 +240,7 @@ fn decode_layers(
     let (inner_padded, client_authorization) = open_inner(&middle, secrets, client_key)?;
     let inner_text = without_padding(&inner_padded);
     let inner = Inner::read(inner_text)?;
-    let points = read_points(&inner.points, outer, now)?;
+    let points = read_points(&inner.points, outer, now, checked)?;
     Ok(Decoded {
         revision: outer.revision,
         lifetime_minutes: outer.lifetime_minutes,
@@ -329,9 +319,15 @@ impl Points {
     }
 
     /// Takes a point whose signatures are good.
-    fn take(&mut self, raw: RawPoint<'_>, certs: Pair<SignatureChecked>, now: Option<UnixTime>) {
+    fn take(
+        &mut self,
+        raw: RawPoint<'_>,
+        certs: Pair<SignatureChecked>,
+        now: Option<UnixTime>,
+        checked: &Checked,
+    ) {
         let line = raw.first_line();
-        match raw.into_point(certs, now) {
+        match raw.into_point(certs, now, checked) {
             Ok((point, sign_bit)) => {
                 self.good.push(point);
                 self.sign_bits = self.sign_bits.saturating_add(usize::from(sign_bit));
@@ -346,6 +342,7 @@ fn read_points(
     tables: &[Table<'_>],
     outer: &Outer<'_>,
     now: Option<UnixTime>,
+    known: &Checked,
 ) -> Result<Points, DescriptorError> {
     let mut points = Points::default();
     let mut raws = Vec::new();
@@ -359,7 +356,7 @@ fn read_points(
     let checked = check_all(&raws, outer)?;
     for (raw, certs) in raws.into_iter().zip(checked) {
         match certs {
-            Ok(certs) => points.take(raw, certs, now),
+            Ok(certs) => points.take(raw, certs, now, known),
             Err(error) => points.skip(raw.first_line(), SkipReason::Broken(error)),
         }
     }

@@ -1,6 +1,7 @@
 //! The inner layer: what a client learns about the service. Read (introduction points with all certificates
 //! checked) and written.
 
+use super::checked::Checked;
 use super::error::{DescriptorError, Fault, Layer};
 use super::outer::write_object;
 use super::point::{IntroPoint, PointError};
@@ -9,7 +10,7 @@ use crate::netdoc::{base64, text_of};
 use core::fmt::Write;
 use data_encoding::BASE64;
 use onionkeep_common::cert::{CertType, SignatureChecked, TimelyCert};
-use onionkeep_common::{DescSigningKey, EncodedCert, IntroAuthKey, IntroEncKey, UncheckedCert, UnixTime};
+use onionkeep_common::{DescSigningKey, EncodedCert, IntroEncKey, UncheckedCert, UnixTime};
 
 /// The keywords before the first introduction point.
 const KNOWN_HEADER: [&str; 5] =
@@ -174,10 +175,11 @@ impl<'t> RawPoint<'t> {
         self,
         certs: Pair<SignatureChecked>,
         now: Option<UnixTime>,
+        checked: &Checked,
     ) -> Result<(IntroPoint, bool), DescriptorError> {
         let auth = *timely(&self.auth_line, certs.auth, now)?.certified();
         let mut enc = *timely(&self.enc_line, certs.enc, now)?.certified();
-        let auth = IntroAuthKey::from_bytes(auth).map_err(|error| self.auth_line.error(error))?;
+        let auth = checked.point(auth).map_err(|error| self.auth_line.error(error))?;
         let [.., sign] = &mut enc;
         let sign_bit = *sign & 0x80 != 0;
         *sign &= 0x7f;

@@ -86,3 +86,20 @@ impl Layers {
         self.inner.as_deref().map(|inner| text_of(inner).unwrap_or_default())
     }
 }
+
+/// Lengths of a descriptor's layers in octets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lengths {
+    /// The whole text.
+    pub text: usize,
+    /// `superencrypted`, decoded.
+    pub superencrypted: usize,
+    /// The middle layer with its padding.
+    pub middle_padded: usize,
+    /// The middle layer without it.
+    pub middle: usize,
+    /// `encrypted`, decoded.
+    pub encrypted: usize,
+    /// The inner layer.
+    pub inner: usize,
+}

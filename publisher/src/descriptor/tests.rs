@@ -5,6 +5,7 @@
 use super::build::encode_layers;
 use super::*;
 use data_encoding::HEXLOWER;
+use onionkeep_common::cert::CertError;
 use onionkeep_common::{
     BlindedId, EncodedCert, IntroAuthKey, IntroEncKey, OnionAddress, PeriodLength, PeriodNumber,
     Subcredential, TimePeriod, UnixTime,
@@ -150,7 +151,8 @@ fn of_a_counter_that_is_known_only_the_outer_layer_is_read_and_verified() {
     let (frontend, points) = (Frontend::golden(), [point(1), point(2)]);
     let copy = |salt| frontend.draft(&points).prepare().unwrap().encode([[salt; 16], [salt; 16]]).unwrap();
     let reader = Reader::new(&frontend.onion, frontend.period).unwrap();
-    let news = |text: &str, known| reader.news(text.as_bytes(), None, frontend.now, known);
+    let mut checked = Checked::default();
+    let mut news = |text: &str, known| reader.news(text.as_bytes(), None, frontend.now, known, &mut checked);
     let revision = frontend.draft(&points).revision;
     for (text, known) in [(copy(1), None), (copy(2), Some(revision - 1)), (copy(3), Some(revision + 1))] {
         assert_eq!(news(&text, known).unwrap().unwrap(), frontend.decode(&text).unwrap(), "{known:?}");
@@ -171,10 +173,17 @@ fn of_a_counter_that_is_known_only_the_outer_layer_is_read_and_verified() {
     let claimed = claimed
         .replace(&format!("revision-counter {}", revision + 7), &format!("revision-counter {revision}"));
     assert_eq!(news(&claimed, Some(revision)).unwrap_err().fault, Fault::Signature);
-    let late = reader.news(good.as_bytes(), None, frontend.now.plus(90 * 3600), Some(revision));
+    // A certificate whose last octets are others is not the one that was checked.
+    let end = good.find("-----END ED25519 CERT").unwrap() - 8;
+    let mut forged = good.clone();
+    forged.replace_range(end..=end, if good.as_bytes()[end] == b'A' { "B" } else { "A" });
+    assert_eq!(news(&forged, Some(revision)).unwrap_err().fault, CertError::Signature.into());
+    assert_eq!(news(&good, Some(revision)).unwrap(), None);
+    let late = reader.news(good.as_bytes(), None, frontend.now.plus(90 * 3600), Some(revision), &mut checked);
     assert!(late.is_err(), "its certificate has ended");
     let stranger = Reader::new(&crate::config::tests::A.parse().unwrap(), frontend.period).unwrap();
-    let fault = stranger.news(good.as_bytes(), None, frontend.now, Some(revision)).unwrap_err().fault;
+    let fault = stranger.news(good.as_bytes(), None, frontend.now, Some(revision), &mut checked);
+    let fault = fault.unwrap_err().fault;
     assert_eq!(fault, Fault::OtherService);
 }
 

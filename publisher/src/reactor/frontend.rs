@@ -57,12 +57,7 @@ impl<'a> Rings<'a> {
         Self { consensus, first: ring(&schedule.first), second: ring(&schedule.second), schedule, lives }
     }
 
-    /// The HSDirs of an onion in the first or second ring, with a spread.
-    fn of(&self, onion: &OnionAddress, role: &Role, spread: u8) -> Result<Vec<Fingerprint>, KeyError> {
-        Ok(self.at(&onion.identity().blinded(role.period)?, role, spread))
-    }
-
-    /// The same for a blinded key.
+    /// The HSDirs of a blinded key in the first or second ring, with a spread.
     fn at(&self, blinded: &BlindedId, role: &Role, spread: u8) -> Vec<Fingerprint> {
         let ring = if role == &self.schedule.first { &self.first } else { &self.second };
         let hsdirs: Vec<HsDir> = ring.responsible(blinded, self.consensus.params.n_replicas, spread);
@@ -74,8 +69,9 @@ impl<'a> Rings<'a> {
         let spread = self.consensus.params.spread_store;
         let fetch = self.consensus.params.spread_fetch;
         let desc = |role: Role| {
-            let hsdirs = self.of(onion, &role, spread)?;
-            Ok(DescPlan { role, asked: self.of(onion, &role, fetch)?, hsdirs })
+            let blinded = onion.identity().blinded(role.period)?;
+            let [hsdirs, asked] = [spread, fetch].map(|spread| self.at(&blinded, &role, spread));
+            Ok(DescPlan { role, asked, hsdirs })
         };
         Ok(Plan {
             valid_after: self.consensus.valid_after,
@@ -89,16 +85,8 @@ impl<'a> Rings<'a> {
     }
 
     /// Which HSDir gets which set of points, for both descriptors.
-    fn places(
-        &self,
-        onion: &OnionAddress,
-        mode: Mode,
-        plan: &Plan,
-    ) -> Result<Vec<(TimePeriod, Places)>, KeyError> {
-        let places = |desc: &DescPlan| {
-            let fetch = self.of(onion, &desc.role, self.consensus.params.spread_fetch)?;
-            Ok((desc.role.period, Places::new(mode, &desc.hsdirs, &fetch)))
-        };
+    fn places(mode: Mode, plan: &Plan) -> Vec<(TimePeriod, Places)> {
+        let places = |desc: &DescPlan| (desc.role.period, Places::new(mode, &desc.hsdirs, &desc.asked));
         [&plan.first, &plan.second].into_iter().map(places).collect()
     }
 
@@ -222,9 +210,8 @@ impl Frontend {
         let targets = self.members.values();
         let targets = targets.map(|member| rings.targets(&member.backend.address, member.targets.reader));
         let targets: Result<Vec<_>, _> = targets.collect();
-        let plan = rings
-            .plan(&self.config.address)
-            .and_then(|plan| Ok((rings.places(&self.config.address, self.config.mode, &plan)?, plan)));
+        let plan = rings.plan(&self.config.address);
+        let plan = plan.map(|plan| (Rings::places(self.config.mode, &plan), plan));
         match (plan, targets) {
             (Ok((places, plan)), Ok(targets)) => {
                 for (member, targets) in self.members.values_mut().zip(targets) {

@@ -3,7 +3,7 @@
 use crate::backend::Backend;
 use crate::config::BackendConfig;
 use crate::consensus::{Fingerprint, Role};
-use crate::descriptor::{Decoded, Known, Reader};
+use crate::descriptor::{Checked, Decoded, Known, Reader};
 use onionkeep_common::{OnionAddress, TimePeriod, UnixTime};
 use sha3::{Digest, Sha3_256};
 
@@ -54,6 +54,8 @@ pub(super) struct Member {
     pub(super) ask: Ask,
     /// Its descriptors that were good lately.
     pub(super) known: Known,
+    /// What was checked of its last ones.
+    checked: Checked,
     /// Its place on the circle of the merge.
     pub(super) place: u64,
 }
@@ -70,6 +72,7 @@ impl Member {
             targets: Targets::default(),
             ask: Ask::default(),
             known: Known::default(),
+            checked: Checked::default(),
             place: place(secret, &config.address),
         }
     }
@@ -102,7 +105,8 @@ impl Member {
         let reader = reader.map_or_else(|| Reader::new(&self.backend.address, period), Ok);
         let reader = reader.map_err(|error| error.to_string())?;
         let seen = self.backend.seen().filter(|seen| seen.period == period).map(|seen| seen.revision);
-        let decoded = reader.news(text, key.as_ref(), now, seen).map_err(|error| error.to_string())?;
+        let decoded = reader.news(text, key.as_ref(), now, seen, &mut self.checked);
+        let decoded = decoded.map_err(|error| error.to_string())?;
         if let Some(revision) = decoded.as_ref().map(|decoded| decoded.revision).or(seen) {
             self.known.remember(text, period.number, revision, now);
         }

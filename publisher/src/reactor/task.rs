@@ -152,8 +152,7 @@ pub(super) async fn fetch(
     role: Role,
     hsdir: Fingerprint,
 ) -> ServiceDone {
-    let answers = tor.fetch(&onion, &[hsdir], FETCH_DEADLINE).await;
-    let answer = answers.into_iter().next().map_or(Err(FetchFailure::Timeout), |(_hsdir, answer)| answer);
+    let answer = tor.fetch_from(&onion, hsdir, FETCH_DEADLINE).await;
     ServiceDone::Fetched { backend, ask, role, answer }
 }
 
@@ -164,8 +163,7 @@ pub(super) async fn look(
     period: TimePeriod,
     hsdir: Fingerprint,
 ) -> ServiceDone {
-    let answers = tor.fetch(&onion, &[hsdir], FETCH_DEADLINE).await;
-    let answer = answers.into_iter().next().map_or(Err(FetchFailure::Timeout), |(_hsdir, answer)| answer);
+    let answer = tor.fetch_from(&onion, hsdir, FETCH_DEADLINE).await;
     ServiceDone::Looked { period, hsdir, answer }
 }
 

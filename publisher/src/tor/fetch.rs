@@ -32,10 +32,7 @@ pub(super) async fn from_all(
         }
         wanted.push(*hsdir);
         let (link, onion, hsdir) = (Arc::clone(link), *onion, *hsdir);
-        asked.spawn(async move {
-            let answer = timeout(deadline, from_one(&link, &onion, hsdir)).await;
-            (hsdir, answer.unwrap_or(Err(FetchFailure::Timeout)))
-        });
+        asked.spawn(async move { (hsdir, alone(&link, &onion, hsdir, deadline).await) });
     }
     let mut answers: Vec<Fetched> = Vec::with_capacity(wanted.len());
     while let Some(joined) = asked.join_next().await {
@@ -45,6 +42,16 @@ pub(super) async fn from_all(
     let lost = |hsdir| (hsdir, Err(FetchFailure::ConnectionLost));
     let answer = |hsdir| answers.iter().find(|(of, _)| *of == hsdir).cloned().unwrap_or_else(|| lost(hsdir));
     wanted.into_iter().map(answer).collect()
+}
+
+/// Asks one `HSDir`.
+pub(super) async fn alone(
+    link: &Link,
+    onion: &OnionAddress,
+    hsdir: Fingerprint,
+    deadline: Duration,
+) -> Result<Vec<u8>, FetchFailure> {
+    timeout(deadline, from_one(link, onion, hsdir)).await.unwrap_or(Err(FetchFailure::Timeout))
 }
 
 /// Asks one `HSDir`; the caller gives the deadline.

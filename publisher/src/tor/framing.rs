@@ -135,13 +135,26 @@ impl<S: AsyncBufRead + Unpin> Lines<S> {
         }
     }
 
-    /// Appends a data block up to its dot line, which is left out.
+    /// Appends a data block up to its dot line, which is left out. `text` ends with the line before the block.
     async fn block(&mut self, text: &mut Vec<u8>, left: &mut u64) -> Result<(), FrameFault> {
         loop {
-            let from = text.len();
-            self.line(text, left).await?;
-            if text.get(from..) == Some(b".\r\n") {
-                text.truncate(from);
+            let read = self.0.fill_buf().await?;
+            // The dot line may have begun in what came before.
+            let from = text.len().saturating_sub(LAST.len().saturating_sub(1));
+            let (before, count) = (text.len(), read.len());
+            text.extend_from_slice(read);
+            let end = last_line(text, from);
+            let taken = end.map_or(count, |end| end.saturating_sub(before));
+            self.0.consume(taken);
+            *left = left.saturating_sub(u64::try_from(taken).unwrap_or(u64::MAX));
+            if *left == 0 {
+                return Err(FrameFault::TooLarge);
+            }
+            if count == 0 {
+                return Err(FrameFault::Closed);
+            }
+            if let Some(end) = end {
+                text.truncate(end.saturating_sub(DOT.len()));
                 return Ok(());
             }
         }
@@ -169,6 +182,34 @@ impl<S: AsyncBufRead + Unpin> Lines<S> {
 const HEAD: usize = 4;
 /// The end of a line.
 const END: &[u8] = b"\r\n";
+/// The last line of a data block.
+const DOT: &[u8] = b".\r\n";
+/// The same with the end of the line before.
+const LAST: &[u8] = b"\r\n.\r\n";
+/// Octets that are searched at once: a descriptor is nearly all base64, which has no dot.
+const PIECE: usize = 64;
+
+/// Where the dot line ends that ends a data block, not looking at what is before `from`.
+fn last_line(text: &[u8], from: usize) -> Option<usize> {
+    let mut begin = from;
+    while let Some(piece) = text.get(begin..).filter(|rest| !rest.is_empty()) {
+        let piece = piece.get(..PIECE).unwrap_or(piece);
+        if piece.contains(&b'.') {
+            let dots = piece.iter().enumerate().filter(|(_at, octet)| **octet == b'.');
+            for (at, _dot) in dots {
+                let start = begin.saturating_add(at).checked_sub(END.len());
+                let end = start.map(|start| start.saturating_add(LAST.len()));
+                if let (Some(start), Some(end)) = (start, end)
+                    && text.get(start..end) == Some(LAST)
+                {
+                    return Some(end);
+                }
+            }
+        }
+        begin = begin.saturating_add(piece.len());
+    }
+    None
+}
 
 /// The code of a line and whether it is the last, or a data block follows.
 fn head(line: &[u8]) -> Option<(u16, u8)> {
@@ -240,6 +281,21 @@ mod tests {
             let head: &[u8] = if piece[0] == b'x' { b"250+" } else { b"" };
             let wire = [head, piece.repeat(1_100_000 / piece.len()).as_slice()].concat();
             assert_eq!(both(&wire).await.1, FrameFault::TooLarge.to_string());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_data_block_ends_where_it_ends_however_the_octets_come() {
+        let body = "a.b\r\n..c\r\n.\rd\r\n".to_owned() + &"x".repeat(200) + "\r\n";
+        let wire = format!("650+E\r\n{body}.\r\n650 OK\r\n650 next\r\n");
+        for most in 1..wire.len() {
+            let mut lines = Lines::over(BufReader::with_capacity(most, wire.as_bytes()));
+            let reply = lines.receive().await.unwrap();
+            assert_eq!(
+                reply.lines,
+                [format!("E\r\n{}", body.strip_suffix("\r\n").unwrap()), "OK".to_owned()]
+            );
+            assert_eq!(lines.receive().await.unwrap().lines, ["next"], "read {most} octets at a time");
         }
     }
 
