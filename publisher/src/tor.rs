@@ -148,7 +148,8 @@ impl Tor {
         fetch::from_all(&self.link, onion, hsdirs, deadline).await
     }
 
-    /// Asks one `HSDir` for the descriptor of `onion` in the current period, and waits at most `deadline`.
+    /// Asks one `HSDir` for the descriptor of `onion` in the current period, and waits at most `deadline` once its turn has come: no more
+    /// than 24 are asked so at the same time.
     ///
     /// # Errors
     /// [`FetchFailure`] says why there is none.
@@ -158,7 +159,7 @@ impl Tor {
         hsdir: Fingerprint,
         deadline: Duration,
     ) -> Result<Vec<u8>, FetchFailure> {
-        fetch::alone(&self.link, onion, hsdir, deadline).await
+        fetch::in_turn(&self.link, onion, hsdir, deadline).await
     }
 
     /// Uploads a descriptor to one `HSDir` and waits until that `HSDir` has confirmed it, at most `deadline`.

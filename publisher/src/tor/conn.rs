@@ -14,7 +14,7 @@ use super::stream::ControlStream;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
-use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::sync::{Notify, Semaphore, SemaphorePermit, mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 
 /// Octets read ahead before the connection is split.
@@ -37,16 +37,25 @@ pub(super) struct Limits {
     pub(super) bulk: Duration,
     /// Octets of a large answer.
     pub(super) bulk_octets: u64,
+    /// How many descriptors are fetched at the same time.
+    pub(super) fetches: usize,
+    /// How long a fetch waits for its turn.
+    pub(super) turn: Duration,
 }
 
 impl Limits {
     /// What the publisher uses.
+    ///
+    /// tor builds 32 circuits for clients at the same time (`MaxClientCircuitsPending`) and looks at all circuits for each request that waits
+    /// for one; so the requests wait here. A fetch waits for less time than the schedule waits for its answer.
     pub(super) const USUAL: Self = Self {
         start: Duration::from_secs(15),
         reply: Duration::from_secs(30),
         progress: Duration::from_secs(20),
         bulk: Duration::from_secs(120),
         bulk_octets: 64 * 1024 * 1024,
+        fetches: 24,
+        turn: Duration::from_secs(240),
     };
 }
 
@@ -122,9 +131,16 @@ pub(super) struct Link {
     changes: watch::Receiver<u64>,
     /// Why the connection ended.
     end: Arc<OnceLock<Arc<str>>>,
+    /// One permit for each fetch at the same time.
+    fetches: Semaphore,
 }
 
 impl Link {
+    /// Waits for the turn of a fetch, which lasts as long as what is returned; `None` if it does not come in time.
+    pub(super) async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+        timeout(self.limits.turn, self.fetches.acquire()).await.ok()?.ok()
+    }
+
     /// How the connection was made.
     pub(super) const fn config(&self) -> &TorConfig {
         &self.config
@@ -203,7 +219,8 @@ pub(super) async fn connect(
         Owner { open: Arc::default(), queue: Queue::default(), news, changed, end: Arc::default(), limits };
     let (open, end) = (Arc::clone(&owner.open), Arc::clone(&owner.end));
     tokio::spawn(owner.run(whole, orders));
-    let link = Link { config: config.clone(), limits, commands, open, changes, end };
+    let fetches = Semaphore::new(limits.fetches);
+    let link = Link { config: config.clone(), limits, commands, open, changes, end, fetches };
     let command = format!("SETEVENTS {SUBSCRIBED}");
     link.ask(&command).await?.accepted(&command)?;
     Ok((link, heard))

@@ -198,6 +198,9 @@ pub enum FetchFailure {
     /// No answer within the deadline.
     #[error("no answer within the deadline")]
     Timeout,
+    /// So many fetches are under way that its turn did not come.
+    #[error("tor is busy with other fetches")]
+    NoTurn,
     /// The connection to tor ended.
     #[error("the connection to tor ended")]
     ConnectionLost,

@@ -17,7 +17,7 @@ use tokio::time::timeout;
 /// One `HSDir` and what came of asking it.
 pub(super) type Fetched = (Fingerprint, Result<Vec<u8>, FetchFailure>);
 
-/// Asks all these `HSDir`s at once.
+/// Asks all these `HSDir`s at once, whatever else is asked: for what an upload waits for.
 pub(super) async fn from_all(
     link: &Arc<Link>,
     onion: &OnionAddress,
@@ -32,7 +32,7 @@ pub(super) async fn from_all(
         }
         wanted.push(*hsdir);
         let (link, onion, hsdir) = (Arc::clone(link), *onion, *hsdir);
-        asked.spawn(async move { (hsdir, alone(&link, &onion, hsdir, deadline).await) });
+        asked.spawn(async move { (hsdir, within(&link, &onion, hsdir, deadline).await) });
     }
     let mut answers: Vec<Fetched> = Vec::with_capacity(wanted.len());
     while let Some(joined) = asked.join_next().await {
@@ -44,8 +44,19 @@ pub(super) async fn from_all(
     wanted.into_iter().map(answer).collect()
 }
 
-/// Asks one `HSDir`.
-pub(super) async fn alone(
+/// Asks one `HSDir` when its turn comes; the deadline begins then.
+pub(super) async fn in_turn(
+    link: &Link,
+    onion: &OnionAddress,
+    hsdir: Fingerprint,
+    deadline: Duration,
+) -> Result<Vec<u8>, FetchFailure> {
+    let Some(_turn) = link.turn().await else { return Err(FetchFailure::NoTurn) };
+    within(link, onion, hsdir, deadline).await
+}
+
+/// Asks one `HSDir` at once.
+async fn within(
     link: &Link,
     onion: &OnionAddress,
     hsdir: Fingerprint,

@@ -15,6 +15,7 @@ mod hostile;
 mod looks;
 mod network;
 mod real;
+mod turns;
 
 const ONION: &str = "qxfglaltc4ph3pbmw3pdo3vdeye4p4ac64hh7ptnycjvhr2iy6z7igid";
 const SOON: Duration = Duration::from_secs(5);
@@ -26,6 +27,8 @@ const SHORT: conn::Limits = conn::Limits {
     progress: Duration::from_millis(300),
     bulk: Duration::from_secs(2),
     bulk_octets: 1024 * 1024,
+    fetches: 3,
+    turn: Duration::from_millis(700),
 };
 
 fn onion() -> OnionAddress {
