@@ -1,6 +1,24 @@
 //! The only place of the harness where the wall clock is read, and where a moment is written as tor writes it.
 
+use std::sync::OnceLock;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::clock_step::Moved;
+
+/// By what the wall clock of the whole run is moved, the harness's too.
+static FOLLOWED: OnceLock<Moved> = OnceLock::new();
+
+/// Moves the wall clock of the harness as those of its programs are moved, from now on; its waits stay real.
+pub fn follow(moved: Moved) {
+    // A second clock of one harness is a mistake of its author; the first counts.
+    drop(FOLLOWED.set(moved));
+}
+
+/// What [`follow`] was given.
+#[must_use]
+pub fn followed() -> Option<&'static Moved> {
+    FOLLOWED.get()
+}
 
 /// Seconds since 1970 now.
 #[must_use]
@@ -12,7 +30,10 @@ pub fn unix_now() -> u64 {
 #[must_use]
 #[expect(clippy::disallowed_methods, reason = "this is the harness's clock file")]
 pub fn since_1970() -> Duration {
-    SystemTime::now().duration_since(UNIX_EPOCH).expect("the clock stands after 1970")
+    let ahead = FOLLOWED.get().and_then(|moved| moved.ahead().ok()).unwrap_or_default();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("the clock stands after 1970");
+    let by = Duration::from_nanos(ahead.unsigned_abs());
+    if ahead < 0 { now.saturating_sub(by) } else { now + by }
 }
 
 /// `2026-11-22 16:40:00`, UTC, as in tor's state files and `GETINFO consensus/valid-after`.

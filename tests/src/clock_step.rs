@@ -1,4 +1,4 @@
-//! A wall clock that jumps for our programs alone: the only place where the harness loads the library `onionkeep-clock-step`.
+//! Clocks that jump or go faster, for the programs of a run alone: the only place where the harness loads the library `onionkeep-clock-step`.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -13,15 +13,22 @@ use crate::process::{self, Process, User};
 
 /// The library's file, as cargo names it.
 const LIBRARY: &str = "libonionkeep_clock_step.so";
+/// The file beside the programs by which their clocks are moved.
+pub const FILE: &str = "clock";
+/// Names that file for programs that lie elsewhere.
+pub const VARIABLE: &str = "ONIONKEEP_CLOCK";
 /// Puts a directory over `/etc` for this process and its children alone, then becomes the rest of the line.
 const ENTER: &str = r#"mount -t overlay overlay -o "lowerdir=$1:/etc" /etc && shift && exec "$@""#;
+
+/// The file that the library reads: five numbers of eight octets in the machine's order.
+const LENGTH: usize = 40;
 
 /// The clock of all programs in one directory.
 pub struct ClockStep {
     /// What lies over `/etc`.
     over: PathBuf,
-    /// How many seconds the clock is ahead.
-    file: File,
+    /// By what the clocks are moved.
+    moved: Moved,
 }
 
 impl ClockStep {
@@ -38,9 +45,9 @@ impl ClockStep {
         process::run(Command::new("cp").arg(&built).arg(place), "copying the library of the clock")?;
         let named = format!("{}\n", place.join(LIBRARY).display());
         files::write(&over.join("ld.so.preload"), named, User::Harness, 0o644)?;
-        let path = programs.join("clock");
-        files::write(&path, 0_i64.to_ne_bytes(), User::Harness, 0o644)?;
-        Ok(Self { over, file: File::options().write(true).open(path)? })
+        let path = programs.join(FILE);
+        files::write(&path, [0; LENGTH], User::Harness, 0o644)?;
+        Ok(Self { over, moved: Moved::open(&path)? })
     }
 
     /// What a program has to be started with so that its clock can be moved; see [`process::wrapped`].
@@ -56,7 +63,7 @@ impl ClockStep {
         for pid in process.children().into_iter().chain([process.id()]) {
             let mapped = std::fs::read_to_string(format!("/proc/{pid}/maps"))?;
             ensure!(
-                mapped.contains(LIBRARY) && mapped.contains("/bin/clock"),
+                mapped.contains(LIBRARY) && mapped.contains(&format!("/bin/{FILE}")),
                 "the clock of {pid} does not move"
             );
         }
@@ -65,14 +72,106 @@ impl ClockStep {
 
     /// Puts the clock so many seconds ahead of the right time, behind it if negative; at once, for all that runs.
     pub fn set(&self, seconds: i64) -> Result<()> {
-        Ok(self.file.write_all_at(&seconds.to_ne_bytes(), 0)?)
+        self.moved.step(seconds)
     }
+}
+
+/// A file by which clocks are moved; the library has the meaning of its numbers.
+#[derive(Debug)]
+pub struct Moved {
+    /// The file.
+    file: File,
+    /// Where it is.
+    path: PathBuf,
+}
+
+/// The five numbers.
+#[derive(Clone, Copy)]
+struct Numbers {
+    /// Seconds by which wall clocks are ahead, besides `ahead`.
+    step: i64,
+    /// Odd while the others are being written.
+    writes: i64,
+    /// When the speed was changed, in nanoseconds of the monotonic clock.
+    since: i64,
+    /// Nanoseconds by which all clocks were ahead then.
+    ahead: i64,
+    /// Seconds that pass in one second of the system; 0 for one.
+    speed: i64,
+}
+
+impl Moved {
+    /// Opens a file that [`ClockStep::install`] has made.
+    pub fn open(path: &Path) -> Result<Self> {
+        let file = File::options().read(true).write(true).open(path);
+        let file = file.with_context(|| format!("no clock at {}", path.display()))?;
+        Ok(Self { file, path: path.to_owned() })
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Puts wall clocks so many seconds ahead of what they would show.
+    pub fn step(&self, seconds: i64) -> Result<()> {
+        self.put(0, seconds)
+    }
+
+    /// Lets so many seconds pass in each second of the system from now on; one is the usual speed.
+    pub fn hurry(&self, speed: u32) -> Result<()> {
+        let (numbers, now) = (self.read()?, monotonic());
+        self.put(1, numbers.writes + 1)?;
+        self.put(3, numbers.ahead(now))?;
+        self.put(2, now)?;
+        self.put(4, i64::from(speed))?;
+        self.put(1, numbers.writes + 2)
+    }
+
+    /// How far the wall clocks of the programs are ahead of the system's now, in nanoseconds.
+    pub fn ahead(&self) -> Result<i64> {
+        let numbers = self.read()?;
+        Ok(numbers.ahead(monotonic()) + numbers.step * SECOND)
+    }
+
+    /// Writes one of the numbers.
+    fn put(&self, place: u64, number: i64) -> Result<()> {
+        Ok(self.file.write_all_at(&number.to_ne_bytes(), place * 8)?)
+    }
+
+    /// Reads them all; only the harness writes, and never while it reads.
+    fn read(&self) -> Result<Numbers> {
+        let mut octets = [0; LENGTH];
+        self.file.read_exact_at(&mut octets, 0)?;
+        let mut numbers =
+            octets.chunks_exact(8).map(|number| i64::from_ne_bytes(number.try_into().expect("eight octets")));
+        let mut next = || numbers.next().context("five numbers");
+        Ok(Numbers { step: next()?, writes: next()?, since: next()?, ahead: next()?, speed: next()? })
+    }
+}
+
+impl Numbers {
+    /// By how many nanoseconds all clocks are ahead at a moment of the monotonic clock.
+    fn ahead(self, now: i64) -> i64 {
+        if self.speed < 2 { self.ahead } else { self.ahead + (now - self.since) * (self.speed - 1) }
+    }
+}
+
+/// Nanoseconds of a second.
+const SECOND: i64 = 1_000_000_000;
+
+/// The system's monotonic clock in nanoseconds.
+fn monotonic() -> i64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    now.tv_sec * SECOND + now.tv_nsec
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::clock::unix_now;
+    use std::time::Duration;
 
     #[test]
     fn the_clock_of_what_runs_inside_is_moved_and_no_other() {
@@ -96,6 +195,35 @@ mod tests {
             step.set(seconds).unwrap();
             assert!((ahead() - seconds).abs() <= 2, "{seconds} s: {}", ahead());
         }
+        step.set(0).unwrap();
+        step.moved.hurry(1000).unwrap();
+        let start = std::time::Instant::now();
+        let slept = |seconds: &str| {
+            let mut inner = Command::new("env");
+            let script = format!("$0 +%s; sleep {seconds}; $0 +%s");
+            inner.arg("-i").args(["sh", "-c", &script]).arg(programs.join("date"));
+            inner
+        };
+        // The shell and `sleep` lie elsewhere: what is shown is that `date` goes by the file.
+        let ran = process::run(&mut process::wrapped(step.outer(), &slept("0.3")), "date").unwrap();
+        let times: Vec<i64> =
+            String::from_utf8(ran.stdout).unwrap().lines().map(|line| line.parse().unwrap()).collect();
+        assert!(times[1] - times[0] >= 300, "{times:?}");
+        let named = |mut command: Command| {
+            command.env(VARIABLE, programs.join(FILE));
+            command
+        };
+        let mut inner = Command::new("sleep");
+        inner.arg("60");
+        process::run(&mut named(process::wrapped(step.outer(), &inner)), "a short sleep").unwrap();
+        let mut python = Command::new("python3");
+        python.args(["-c", "import time, select; time.sleep(60); select.select([], [], [], 60)"]);
+        process::run(&mut named(process::wrapped(step.outer(), &python)), "waits of Python").unwrap();
+        assert!(start.elapsed() < Duration::from_secs(60));
+        step.moved.hurry(1).unwrap();
+        let later = ahead();
+        assert!(later >= 180, "what has passed has passed: {later}");
+        assert!(ahead() - later <= 2);
         let outside = process::run(Command::new(programs.join("date")).arg("+%s"), "date").unwrap();
         let outside: u64 = String::from_utf8(outside.stdout).unwrap().trim().parse().unwrap();
         assert!(unix_now().abs_diff(outside) <= 2);

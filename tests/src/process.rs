@@ -17,6 +17,7 @@ use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Resource, Signal, getrlimit, kill_process};
 
 use crate::wait::{self, Seen};
+use crate::{clock, clock_step};
 
 /// Who a program runs as. Without root there is only one user, and these are names for the same one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,6 +128,9 @@ pub fn command(program: impl AsRef<OsStr>, user: User) -> Command {
         }
     }
     command.arg("--").arg(program);
+    if let Some(moved) = clock::followed() {
+        command.env(clock_step::VARIABLE, moved.path());
+    }
     command.stdin(Stdio::null());
     command
 }

@@ -40,6 +40,8 @@ const HEAD_START: u64 = 5;
 const FAST_VOTES: u64 = 10;
 /// Interval of the votes afterwards, in seconds: tor's own.
 const REAL_VOTES: u64 = 3600;
+/// Seconds for votes, and again for signatures, afterwards: tor's own.
+const REAL_DELAY: u64 = 300;
 /// The last seconds of an hour, in which no network with real votes is begun.
 const HOUR_ENDS: u64 = 90;
 
@@ -199,7 +201,9 @@ impl Network {
     fn slow_down(&mut self) -> Result<()> {
         self.report.waiting("a consensus with real voting intervals");
         for authority in &mut self.relays[..AUTHORITIES] {
-            authority.control()?.ask(&format!("SETCONF V3AuthVotingInterval={REAL_VOTES}"))?;
+            authority.control()?.ask(&format!(
+                "SETCONF V3AuthVotingInterval={REAL_VOTES} V3AuthVoteDelay={REAL_DELAY} V3AuthDistDelay={REAL_DELAY}"
+            ))?;
         }
         let mut control = self.relays[0].control()?;
         wait::until("a consensus that is fresh for an hour", Duration::from_secs(45), || {

@@ -1,24 +1,44 @@
-//! Moves the wall clock of a program that it is loaded before, and no other clock: the chaos run steps the clock with it.
+//! Moves the clocks of a program that it is loaded before: the chaos run steps its wall clock with it, the distinguisher lets its days go by faster.
 //!
-//! It stands in for `clock_gettime`. By how many seconds it moves the clock is read from a file `clock` beside the program, which
-//! is mapped once, at the start: a program that later gives up files and system calls is moved on all the same, and its
-//! environment does not matter. Without that file it changes nothing.
-#![expect(unsafe_code, reason = "a function of the C library is replaced")]
+//! It stands in for the C library's clocks and waits. What they are moved by is read from a file, which is mapped once, at the start: a program
+//! that later gives up files and system calls is moved on all the same. The file is the one that the variable `ONIONKEEP_CLOCK`
+//! names, else `clock` beside the program. Without it nothing is changed.
+#![expect(unsafe_code, reason = "functions of the C library are replaced")]
 
-use libc::{CLOCK_REALTIME, CLOCK_REALTIME_COARSE, c_int, c_long, clockid_t, timespec};
+pub mod clocks;
+pub mod waits;
+
+use std::ffi::OsString;
 use std::fs::File;
 use std::os::fd::AsRawFd;
 use std::path::PathBuf;
 use std::ptr::null_mut;
 use std::sync::atomic::{AtomicI64, AtomicPtr, Ordering};
 
-/// The file beside the program: seconds, eight octets in the machine's order.
+/// Names the file.
+const VARIABLE: &str = "ONIONKEEP_CLOCK";
+/// The file beside the program.
 const FILE: &str = "clock";
-/// Length of the file.
-const LENGTH: usize = size_of::<AtomicI64>();
+/// A reader that is disturbed so often takes what it has: whoever writes is not there to finish.
+const PATIENCE: usize = 1_000_000;
+
+/// The file: five numbers in the machine's order. All but the first are read between two looks at `writes`.
+#[repr(C)]
+struct Moved {
+    /// By how many seconds the wall clock is ahead, besides what the speed has made of it.
+    step: AtomicI64,
+    /// Grows by one before and after each change: odd while it is being written.
+    writes: AtomicI64,
+    /// When the speed was last changed, in nanoseconds of the system's monotonic clock.
+    since: AtomicI64,
+    /// How far all clocks were ahead then, in nanoseconds.
+    ahead: AtomicI64,
+    /// How many seconds pass in one second of the system; below 2 it is one.
+    speed: AtomicI64,
+}
 
 /// The mapped file; null if there is none.
-static STEP: AtomicPtr<AtomicI64> = AtomicPtr::new(null_mut());
+static MOVED: AtomicPtr<Moved> = AtomicPtr::new(null_mut());
 
 /// Runs before the program does.
 #[used]
@@ -28,33 +48,79 @@ static AT_START: extern "C" fn() = at_start;
 
 /// Maps the file, if there is one.
 extern "C" fn at_start() {
-    let path =
-        std::env::current_exe().unwrap_or_default().parent().map_or_else(PathBuf::new, |dir| dir.join(FILE));
+    let beside = || {
+        let program = std::env::current_exe().unwrap_or_default();
+        program.parent().map_or_else(OsString::new, |dir| dir.join(FILE).into_os_string())
+    };
+    let path = PathBuf::from(std::env::var_os(VARIABLE).unwrap_or_else(beside));
     let Ok(file) = File::open(path) else { return };
-    if !file.metadata().is_ok_and(|data| data.len() == u64::try_from(LENGTH).unwrap_or_default()) {
+    let length = size_of::<Moved>();
+    if !file.metadata().is_ok_and(|data| data.len() == u64::try_from(length).unwrap_or_default()) {
         return;
     }
     // SAFETY: a new mapping at an address of the kernel's choice touches nothing that exists.
     let mapped =
-        unsafe { libc::mmap(null_mut(), LENGTH, libc::PROT_READ, libc::MAP_SHARED, file.as_raw_fd(), 0) };
+        unsafe { libc::mmap(null_mut(), length, libc::PROT_READ, libc::MAP_SHARED, file.as_raw_fd(), 0) };
     if mapped != libc::MAP_FAILED {
-        STEP.store(mapped.cast(), Ordering::Release);
+        MOVED.store(mapped.cast(), Ordering::Release);
     }
 }
 
-/// The clock of the system, moved by the file if it is the wall clock.
-///
-/// # Safety
-/// As for the function of the C library: `time` is null or points to a `timespec` that may be written.
-// SAFETY: the name and the type are those of the C library's function, which this one does the work of.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn clock_gettime(clock: clockid_t, time: *mut timespec) -> c_int {
-    // SAFETY: the kernel writes a `timespec` where the caller wants it, and refuses a bad address.
-    let result = unsafe { libc::syscall(libc::SYS_clock_gettime, c_long::from(clock), time) };
-    let step = STEP.load(Ordering::Acquire);
-    if result == 0 && !step.is_null() && matches!(clock, CLOCK_REALTIME | CLOCK_REALTIME_COARSE) {
-        // SAFETY: the mapping is page-aligned, holds one `AtomicI64` and is never undone; the kernel has just written `time`.
-        unsafe { (*time).tv_sec = (*time).tv_sec.saturating_add((*step).load(Ordering::Relaxed)) };
+/// The file, if there is one.
+fn moved() -> Option<&'static Moved> {
+    let mapped = MOVED.load(Ordering::Acquire);
+    // SAFETY: null, or a mapping that is page-aligned, holds one `Moved`, which is nothing but atomic numbers, and is never undone.
+    unsafe { mapped.as_ref() }
+}
+
+/// How time passes now.
+#[derive(Clone, Copy)]
+struct Pace {
+    /// [`Moved::since`].
+    since: i64,
+    /// [`Moved::ahead`].
+    ahead: i64,
+    /// [`Moved::speed`].
+    speed: i64,
+}
+
+impl Moved {
+    /// Numbers of one and the same change.
+    fn pace(&self) -> Pace {
+        let read = || Pace {
+            since: self.since.load(Ordering::Acquire),
+            ahead: self.ahead.load(Ordering::Acquire),
+            speed: self.speed.load(Ordering::Acquire),
+        };
+        for _look in 0..PATIENCE {
+            let before = self.writes.load(Ordering::Acquire);
+            let pace = read();
+            if before % 2 == 0 && before == self.writes.load(Ordering::Acquire) {
+                return pace;
+            }
+            std::hint::spin_loop();
+        }
+        read()
     }
-    if result == 0 { 0 } else { -1 }
+}
+
+impl Pace {
+    /// Whether time passes as it does everywhere.
+    const fn is_plain(self) -> bool {
+        self.speed < 2
+    }
+
+    /// By how many nanoseconds all clocks are ahead when the system's monotonic clock shows `now`.
+    const fn ahead(self, now: i64) -> i64 {
+        if self.is_plain() {
+            return self.ahead;
+        }
+        let passed = now.saturating_sub(self.since);
+        self.ahead.saturating_add(passed.saturating_mul(self.speed.saturating_sub(1)))
+    }
+
+    /// A wait of so many units as the system has to wait; never nothing where it was something.
+    fn shortened(self, wait: i64) -> i64 {
+        if self.is_plain() || wait <= 0 { wait } else { wait.div_euclid(self.speed).max(1) }
+    }
 }

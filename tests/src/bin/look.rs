@@ -1,15 +1,23 @@
 //! The distinguisher: collects descriptors and upload logs on a private network, and tries to tell who made them.
 //!
-//! `look [SERVICES] [ROUNDS] [ONIONBALANCE'S SERVICES]`
+//! `look [SERVICES] [LOOKS] [ONIONBALANCE'S SERVICES] [SPEED]`, as root: it starts itself again where the clocks can be moved.
 #![expect(clippy::print_stdout, reason = "a program for people")]
 
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use onionkeep_tests::Report;
+use onionkeep_tests::assurance::disk::can_mount;
+use onionkeep_tests::clock;
+use onionkeep_tests::clock_step::{self, ClockStep, Moved};
+use onionkeep_tests::files::{self, RunDir};
 use onionkeep_tests::look::collect::{Collected, Collector, Kind};
 use onionkeep_tests::look::judge::{Sample, Verdict, tell_apart};
 use onionkeep_tests::look::spoil::{MISTAKES, Sight, spoil};
+use onionkeep_tests::process::{self, User};
 
 /// Deals the services into folds and draws them again.
 const SEED: u64 = 20_261_126;
@@ -18,13 +26,47 @@ const FOUND: f64 = 0.95;
 /// Chance, with the room that the goal gives.
 const CHANCE: f64 = 0.55;
 
-fn main() -> Result<()> {
-    let mut words = std::env::args().skip(1).map(|word| word.parse::<usize>());
-    let usage = "usage: look [SERVICES] [ROUNDS] [ONIONBALANCE'S SERVICES]";
+/// Names the directory for the samples, if they should be kept.
+const SAVE: &str = "ONIONKEEP_LOOK_SAVE";
+/// Tells the program that its clocks can be moved, and by which file.
+const INSIDE: &str = "ONIONKEEP_LOOK_CLOCK";
+
+fn main() -> Result<ExitCode> {
+    match std::env::var_os(INSIDE) {
+        None => outside(),
+        Some(path) => {
+            clock::follow(Moved::open(path.as_ref())?);
+            inside().map(|()| ExitCode::SUCCESS)
+        }
+    }
+}
+
+/// Starts the same program with the library before all that it starts.
+fn outside() -> Result<ExitCode> {
+    ensure!(can_mount(), "no file system can be mounted here: run it as root");
+    let mut run = RunDir::new()?;
+    let programs = run.path().join("bin");
+    files::make_dir(&programs, User::Harness, 0o755)?;
+    let step = ClockStep::install(&run.path().join("step"), &programs)?;
+    let mut inner = process::command(std::env::current_exe()?, User::Harness);
+    inner.args(std::env::args_os().skip(1)).env(INSIDE, programs.join(clock_step::FILE));
+    let status = process::wrapped(step.outer(), &inner).status()?;
+    run.discard();
+    Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Collects and judges.
+fn inside() -> Result<()> {
+    let mut words = std::env::args().skip(1).map(|word| word.parse::<u32>());
+    let usage = "usage: look [SERVICES] [LOOKS] [ONIONBALANCE'S SERVICES] [SPEED]";
     let mut number = |usual| words.next().transpose().context(usage).map(|word| word.unwrap_or(usual));
-    let (services, rounds, others) = (number(32)?, number(4)?, number(6)?);
+    let (services, looks, others, speed) = (number(16)?, number(8)?, number(5)?, number(60)?);
     let start = Instant::now();
-    let found = Collector::build(services, others, &Report::plain())?.collect(rounds)?;
+    let found = Collector::build(usize::try_from(services)?, usize::try_from(others)?, &Report::plain())?
+        .collect(usize::try_from(looks)?, speed)?;
+    if let Some(dir) = std::env::var_os(SAVE) {
+        save(Path::new(&dir), &found)?;
+    }
     let none = Collected::default();
     let of = |kind| found.get(&kind).unwrap_or(&none);
     let (ctor, ours, balance) = (of(Kind::CTor), of(Kind::Ours), of(Kind::Onionbalance));
@@ -32,8 +74,7 @@ fn main() -> Result<()> {
     println!("rows, C tor: {}", list(&ctor.odd));
     println!("rows, frontends in ordinary mode: {}", list(&ours.odd));
     let descriptors = say("descriptors, C tor against ours", &ctor.samples()?, &ours.samples()?)?;
-    // Only said: periods of minutes have no regular uploads, and nothing is carried over their start (docs/LOOK.md).
-    say("upload logs, C tor against ours", &ctor.uploads, &ours.uploads)?;
+    let uploads = say("upload logs, C tor against ours", &ctor.uploads, &ours.uploads)?;
     let mut missed = Vec::new();
     let (ctor_again, ours_again) = (ctor.seen_again()?, ours.seen_again()?);
     for mistake in MISTAKES {
@@ -64,6 +105,27 @@ fn main() -> Result<()> {
     ensure!(ours.odd.is_empty(), "the rows tell a frontend from C tor");
     ensure!(missed.is_empty(), "not found although it is there: {}", missed.join(", "));
     ensure!(descriptors.interval.0 <= CHANCE, "our descriptors can be told from C tor's: {descriptors}");
+    ensure!(uploads.interval.0 <= CHANCE, "our upload logs can be told from C tor's: {uploads}");
+    Ok(())
+}
+
+/// Writes the samples as tables, for whoever wants to try another classifier.
+fn save(dir: &Path, found: &BTreeMap<Kind, Collected>) -> Result<()> {
+    let (mut descriptors, mut uploads) = (String::new(), String::new());
+    for (kind, collected) in found {
+        for (samples, table) in
+            [(collected.samples()?, &mut descriptors), (collected.uploads.clone(), &mut uploads)]
+        {
+            for Sample { block, features } in samples {
+                let words = features.iter().map(|(name, value)| format!("{name}={value}"));
+                let line = words.collect::<Vec<_>>().join(" ");
+                table.push_str(&format!("{kind:?} {block} {line}\n"));
+            }
+        }
+    }
+    std::fs::create_dir_all(dir)?;
+    std::fs::write(dir.join("descriptors"), descriptors)?;
+    std::fs::write(dir.join("uploads"), uploads)?;
     Ok(())
 }
 

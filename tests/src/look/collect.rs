@@ -1,10 +1,12 @@
 //! Collects what HSDirs hold of plain C tor services and of frontends on one private network: the only place that builds that set-up.
 //!
 //! All plain services live in one tor, and all backends in another; every frontend has all of those backends. Nobody
-//! visits: only descriptors and uploads are looked at. The network's periods have eight minutes, so that the first and
-//! the second descriptor of each service are both seen, on either side of the moment when clients change over.
+//! visits: only descriptors and uploads are looked at. Periods, votes, uploads and the life of introduction points are those of the
+//! public network; days pass in minutes because the clocks of all programs go faster (docs/decisions/0047-days-on-a-real-network.md).
+//! Whenever something is looked at, they go as usual.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::thread;
 use std::time::Duration;
 
@@ -13,7 +15,6 @@ use anyhow::{Context, Result, ensure};
 use super::rows::{self, Subject};
 use super::sample::{self, Held};
 use super::uploads::{Log, Watch};
-use crate::clock;
 use crate::daemon::{Programs, Publisher, PublisherTor, Service, Signer};
 use crate::descriptor::Opened;
 use crate::files::RunDir;
@@ -22,21 +23,26 @@ use crate::report::Report;
 use crate::stage::RELAYS;
 use crate::tornet::{Client, Crowd, Network, Node, Pace};
 use crate::wait::{self, Seen};
+use crate::{clock, clock_step};
 
-/// Seconds between votes: the only interval that Onionbalance's test mode knows.
-const VOTES: u64 = 20;
-/// Seconds of a protocol run, and of a period.
-const RUN: u64 = 24 * VOTES;
+/// Seconds of a day: a protocol run and a period.
+const DAY: u64 = 86_400;
+/// Seconds between two looks.
+const BETWEEN: u64 = 21_600;
+/// The clock begins at this second of a day, one hour after a period has begun: points are then 23 hours old when the next one does.
+const BEGIN: u64 = 46_800;
+/// The first look is so many seconds later: at 9:00.
+const FIRST: u64 = 72_000;
 /// Backends of every frontend.
 const BACKENDS: usize = 6;
-/// After a change of descriptors every tor has the new consensus and has uploaded after so many seconds.
-const SETTLED: u64 = 90;
-/// A look is begun no later than this before the next change, in seconds.
-const LOOK: u64 = 80;
 /// How long all first uploads may take.
 const LIMIT: Duration = Duration::from_secs(240);
+/// Once the clocks go as usual, what is under way gets so long to end before anything is looked at.
+const CALM: Duration = Duration::from_secs(5);
 /// Addresses that are asked for at the same time.
 const BATCH: usize = 4;
+/// The longest sleep between two looks at whether everybody runs.
+const NAP: Duration = Duration::from_secs(2);
 
 /// Who made a descriptor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -54,7 +60,7 @@ pub enum Kind {
 pub struct Collected {
     /// Every look at every service: itself, and the look before it if there was one.
     pub looks: Vec<(Held, Option<Held>)>,
-    /// Its upload logs, a sample for each change of descriptors.
+    /// Its upload logs, a sample for each time between two looks.
     pub uploads: Vec<super::judge::Sample>,
     /// What the rows found odd.
     pub odd: Vec<String>,
@@ -107,11 +113,13 @@ pub struct Collector {
 }
 
 impl Collector {
-    /// Builds everything: `services` of C tor and as many of ours, and `others` of Onionbalance.
+    /// Builds everything: `services` of C tor and as many of ours, and `others` of Onionbalance. The clock of the run must be
+    /// one that can be moved.
     pub fn build(services: usize, others: usize, report: &Report) -> Result<Self> {
         let run = RunDir::new()?;
         let programs = Programs::install(run.path())?;
-        let pace = Pace::Short(VOTES);
+        set_clock(&programs)?;
+        let pace = Pace::Day;
         let (network, custody) = thread::scope(|scope| {
             let custody = scope.spawn(|| keys(&run, &programs, pace, services));
             let network = Network::start(run.path(), pace, RELAYS, report);
@@ -171,32 +179,39 @@ impl Collector {
         })
     }
 
-    /// Looks at every service once in each half period, `rounds` times.
-    pub fn collect(mut self, rounds: usize) -> Result<BTreeMap<Kind, Collected>> {
+    /// Looks at every service every six hours, `rounds` times; `speed` seconds pass in one second meanwhile.
+    pub fn collect(mut self, rounds: usize, speed: u32) -> Result<BTreeMap<Kind, Collected>> {
         let place = self.run.path().display().to_string();
-        let found = self.rounds(rounds).with_context(|| format!("the logs are in {place}"))?;
+        let found = self.rounds(rounds, speed).with_context(|| format!("the logs are in {place}"))?;
         self.run.discard();
         Ok(found)
     }
 
     /// The rounds.
-    fn rounds(&mut self, rounds: usize) -> Result<BTreeMap<Kind, Collected>> {
+    fn rounds(&mut self, rounds: usize, speed: u32) -> Result<BTreeMap<Kind, Collected>> {
         let mut found: BTreeMap<Kind, Collected> = BTreeMap::new();
         let mut last: BTreeMap<String, Held> = BTreeMap::new();
-        let mut change = 0;
         self.wait_published()?;
-        for round in 0..rounds {
-            change = self.wait_settled(change)?;
+        let begun = clock::unix_now() - clock::unix_now() % DAY + BEGIN;
+        let (mut at, mut before) = (begun + FIRST, None);
+        for round in 1..=rounds {
+            self.wait_for(at, speed)?;
             let held = self.look()?;
             for (kind, address) in &self.services {
                 let Some(now) = held.get(address) else { continue };
                 found.entry(*kind).or_default().looks.push((now.clone(), last.get(address).cloned()));
             }
-            if round > 0 {
-                self.log_uploads(change, &mut found);
+            let now = seconds(clock::unix_now());
+            if let Some(before) = before.replace(now) {
+                self.log_uploads(&(before..now), &mut found);
             }
-            self.report.reached(&format!("round {} of {rounds}: {} services seen", round + 1, held.len()));
+            self.report.reached(&format!(
+                "round {round} of {rounds}, {}: {} services seen",
+                clock::tor_time(clock::unix_now()),
+                held.len()
+            ));
             last.extend(held);
+            at += BETWEEN;
         }
         for (kind, collected) in &mut found {
             collected.odd = odd(*kind, collected)?;
@@ -215,24 +230,32 @@ impl Collector {
         })
     }
 
-    /// Waits for a change of descriptors after the one at `before`, and until everybody has uploaded after it; returns its time.
-    fn wait_settled(&mut self, before: u64) -> Result<u64> {
-        self.report.waiting("the next change of descriptors and the uploads after it");
-        let half = RUN / 2;
-        wait::until("a time to look", Duration::from_secs(2 * half), || {
-            let (now, into) = (clock::unix_now(), clock::unix_now() % half);
-            Ok(if now - into > before && (SETTLED..half - LOOK).contains(&into) {
-                Seen::Ready(())
-            } else {
-                Seen::NotYet(format!("{into} s after it"))
-            })
-        })?;
-        self.publisher.process()?.must_run()?;
-        if let Some((program, _node)) = &mut self.onionbalance {
-            program.must_run()?;
+    /// Lets the clocks go faster until they show this time, and as usual again.
+    fn wait_for(&mut self, at: u64, speed: u32) -> Result<()> {
+        let moved = clock::followed().context("the clock cannot be moved")?;
+        self.report.waiting(&format!("{} at {speed} times the usual speed", clock::tor_time(at)));
+        moved.hurry(speed)?;
+        let waited = self.sleep_until(at, speed);
+        moved.hurry(1)?;
+        waited?;
+        thread::sleep(CALM);
+        Ok(())
+    }
+
+    /// Sleeps until the clocks show this time. Everything must run meanwhile.
+    fn sleep_until(&mut self, at: u64, speed: u32) -> Result<()> {
+        loop {
+            let left = Duration::from_secs(at).saturating_sub(clock::since_1970());
+            if left.is_zero() {
+                return Ok(());
+            }
+            thread::sleep((left / speed).clamp(Duration::from_millis(1), NAP));
+            self.network.must_run()?;
+            self.publisher.process()?.must_run()?;
+            if let Some((program, _node)) = &mut self.onionbalance {
+                program.must_run()?;
+            }
         }
-        let now = clock::unix_now();
-        Ok(now - now % half)
     }
 
     /// What all HSDirs hold of every service.
@@ -266,18 +289,17 @@ impl Collector {
     /// best, because tor does not say which of the two descriptors was stored. Now if none is known.
     fn upload_of(&self, address: &str, revision: u64) -> f64 {
         let logs = self.watches.iter().map(|(_kind, watch)| watch.log(address));
-        let off = |at: f64| sample::counter_off(at, revision, seconds(RUN)).abs();
+        let off = |at: f64| sample::counter_off(at, revision, seconds(DAY)).abs();
         let best = logs.flat_map(|log| log.stored).min_by(|a, b| off(*a).total_cmp(&off(*b)));
         best.unwrap_or_else(|| clock::since_1970().as_secs_f64())
     }
 
-    /// The upload logs since the last change.
-    fn log_uploads(&self, change: u64, found: &mut BTreeMap<Kind, Collected>) {
-        let (since, until) = (seconds(change), seconds(change + SETTLED));
+    /// The upload logs between two looks.
+    fn log_uploads(&self, during: &Range<f64>, found: &mut BTreeMap<Kind, Collected>) {
         for (kind, watch) in &self.watches {
             for (_kind, address) in self.services.iter().filter(|(other, _address)| other == kind) {
                 let Log { stored, refused } = watch.log(address);
-                let sample = sample::uploads(address, since, until, &stored, refused);
+                let sample = sample::uploads(address, during, &stored, &refused);
                 found.entry(*kind).or_default().uploads.push(sample);
             }
         }
@@ -306,6 +328,15 @@ fn odd(kind: Kind, collected: &Collected) -> Result<Vec<String>> {
     Ok(counts.into_iter().map(|(finding, count)| format!("{finding} ({count} times)")).collect())
 }
 
+/// Puts the clock of the run to where it begins, and lets the signer's children find it: its keeper clears their environment, so that
+/// they look beside their program.
+fn set_clock(programs: &Programs) -> Result<()> {
+    let moved = clock::followed().context("the clock cannot be moved")?;
+    let into = clock::unix_now() % DAY;
+    moved.step(i64::try_from((DAY + BEGIN - into) % DAY)?)?;
+    Ok(std::os::unix::fs::symlink(moved.path(), programs.path(clock_step::FILE))?)
+}
+
 /// A token with a key for each frontend, and a signer that serves them.
 fn keys(run: &RunDir, programs: &Programs, pace: Pace, count: usize) -> Result<(Signer, Vec<String>)> {
     let mut signer = Signer::new(run.path(), programs, pace.test_period())?;
@@ -325,7 +356,7 @@ fn balance(
 ) -> Result<(Onionbalance, Node, Vec<String>)> {
     let mut node = network.tor("balance", "SocksPort 0\n")?;
     network.wait_ready(&mut node)?;
-    let mut program = Onionbalance::new(run.path(), &node, true)?;
+    let mut program = Onionbalance::new(run.path(), &node, false)?;
     let frontends = (0..count).map(|_| program.new_frontend(backends.to_vec()));
     let frontends = frontends.collect::<Result<Vec<onionbalance::Frontend>>>()?;
     program.serve(&frontends)?;

@@ -1,6 +1,7 @@
 //! What is seen of one service at one time, as numbers: whatever could give a frontend away, without a thought of who made it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -12,6 +13,8 @@ use crate::descriptor::{Opened, auth_keys, object, value};
 
 /// Seconds in an hour.
 const HOUR: f64 = 3600.0;
+/// Copies that are stored within so many seconds of each other belong to one burst.
+const BURST: f64 = 120.0;
 /// A counter grows by so much each second, on average.
 ///
 /// Spec: rend-spec-v3, F.2.
@@ -159,18 +162,29 @@ pub fn shared_points(held: &Held, before: Option<&Held>) -> Result<usize> {
     Ok(auth_keys(opened)?.intersection(&auth_keys(other)?).count())
 }
 
-/// What an upload log shows: acknowledged and refused uploads after a moment, and how long after it the first one came.
+/// What an upload log shows of some hours: how many copies HSDirs stored and refused, in how many bursts, and how far apart those begin.
+///
+/// Times are in seconds since 1970; those outside of `during` do not count.
 #[must_use]
-pub fn uploads(service: &str, since: f64, until: f64, acknowledged: &[f64], refused: usize) -> Sample {
-    let mut times: Vec<_> = acknowledged.iter().copied().filter(|at| (since..until).contains(at)).collect();
+pub fn uploads(service: &str, during: &Range<f64>, stored: &[f64], refused: &[f64]) -> Sample {
+    let mut times: Vec<_> = stored.iter().copied().filter(|at| during.contains(at)).collect();
     times.sort_by(f64::total_cmp);
-    let first = times.first().map_or(-1.0, |at| at - since);
-    let last = times.last().map_or(-1.0, |at| at - since);
+    let bursts: Vec<_> = times.chunk_by(|one, next| next - one < BURST).collect();
+    let begins: Vec<_> = bursts.iter().filter_map(|burst| burst.first().copied()).collect();
+    let gaps: Vec<_> = begins.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    let width = |burst: &&[f64]| {
+        burst.last().copied().unwrap_or_default() - burst.first().copied().unwrap_or_default()
+    };
+    let least = gaps.iter().copied().fold(during.end - during.start, f64::min);
+    let most = gaps.iter().copied().fold(0.0, f64::max);
     let features = vec![
-        ("uploads", number(times.len())),
-        ("refused", number(refused)),
-        ("first", first),
-        ("spread", last - first),
+        ("stored", number(times.len())),
+        ("refused", number(refused.iter().filter(|at| during.contains(at)).count())),
+        ("bursts", number(bursts.len())),
+        ("first", begins.first().map_or(during.end - during.start, |at| at - during.start)),
+        ("least-gap", least),
+        ("most-gap", most),
+        ("width", bursts.iter().map(width).fold(0.0, f64::max)),
     ];
     Sample { block: service.to_owned(), features }
 }

@@ -29,8 +29,8 @@ struct Entry {
 pub struct Log {
     /// When an HSDir stored a copy, in seconds since 1970.
     pub stored: Vec<f64>,
-    /// How many copies were refused.
-    pub refused: usize,
+    /// When one refused a copy, alike.
+    pub refused: Vec<f64>,
 }
 
 /// Listens to one tor until it is dropped.
@@ -78,7 +78,7 @@ impl Watch {
             if entry.stored {
                 log.stored.push(entry.at);
             } else {
-                log.refused += 1;
+                log.refused.push(entry.at);
             }
         }
         log
