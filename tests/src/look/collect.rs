@@ -34,11 +34,13 @@ const BEGIN: u64 = 46_800;
 /// The first look is so many seconds later: at 9:00.
 const FIRST: u64 = 72_000;
 /// Backends of every frontend.
-const BACKENDS: usize = 6;
+const BACKENDS: usize = 4;
 /// How long all first uploads may take.
 const LIMIT: Duration = Duration::from_secs(240);
 /// Once the clocks go as usual, what is under way gets so long to end before anything is looked at.
 const CALM: Duration = Duration::from_secs(5);
+/// A tor that fetches for many services while hours pass in a minute has many circuits under way.
+const BUSY: &str = "MaxClientCircuitsPending 1024\n";
 /// Addresses that are asked for at the same time.
 const BATCH: usize = 4;
 /// The longest sleep between two looks at whether everybody runs.
@@ -131,6 +133,8 @@ impl Collector {
         let mut backends = Crowd::start(&network, "backends", BACKENDS, &ours)?;
         let inspector = Client::start(&network, "inspector")?;
         let mut publisher_tor = PublisherTor::start(&network, "publisher")?;
+        publisher_tor.node.add_to_torrc(BUSY)?;
+        publisher_tor.node.reload()?;
         let mut watches = vec![
             (Kind::CTor, Watch::start(plain.node().control()?)?),
             (Kind::Ours, Watch::start(publisher_tor.node.control()?)?),
@@ -138,17 +142,7 @@ impl Collector {
         backends.wait_published(LIMIT)?;
         plain.wait_published(LIMIT)?;
         let mut publisher = Publisher::new(run.path(), &programs, &publisher_tor)?;
-        let service = |address: &String| Service {
-            address: address.clone(),
-            signer: Some(signer.socket()),
-            bundles: false,
-            backends: backends.members().to_vec(),
-            probe_interval: None,
-            mode: Some("ordinary"),
-            max_points: Some(3),
-            check_uploads: None,
-        };
-        publisher.serve(ours.iter().map(service).collect())?;
+        publisher.serve(ours.iter().map(|address| frontend(address, &signer, &backends)).collect())?;
         publisher.start()?;
         let named =
             |kind: Kind, addresses: Vec<String>| addresses.into_iter().map(move |address| (kind, address));
@@ -337,6 +331,20 @@ fn set_clock(programs: &Programs) -> Result<()> {
     Ok(std::os::unix::fs::symlink(moved.path(), programs.path(clock_step::FILE))?)
 }
 
+/// One of our frontends over all backends, in ordinary mode.
+fn frontend(address: &str, signer: &Signer, backends: &Crowd) -> Service {
+    Service {
+        address: address.to_owned(),
+        signer: Some(signer.socket()),
+        bundles: false,
+        backends: backends.members().to_vec(),
+        probe_interval: None,
+        mode: Some("ordinary"),
+        max_points: Some(3),
+        check_uploads: None,
+    }
+}
+
 /// A token with a key for each frontend, and a signer that serves them.
 fn keys(run: &RunDir, programs: &Programs, pace: Pace, count: usize) -> Result<(Signer, Vec<String>)> {
     let mut signer = Signer::new(run.path(), programs, pace.test_period())?;
@@ -354,7 +362,7 @@ fn balance(
     count: usize,
     backends: &[(String, String)],
 ) -> Result<(Onionbalance, Node, Vec<String>)> {
-    let mut node = network.tor("balance", "SocksPort 0\n")?;
+    let mut node = network.tor("balance", &format!("SocksPort 0\n{BUSY}"))?;
     network.wait_ready(&mut node)?;
     let mut program = Onionbalance::new(run.path(), &node, false)?;
     let frontends = (0..count).map(|_| program.new_frontend(backends.to_vec()));
