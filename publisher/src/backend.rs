@@ -14,10 +14,12 @@ use ages::News;
 use onionkeep_common::{DescSigningKey, OnionAddress, TimePeriod, UnixTime};
 use std::collections::BTreeSet;
 
-/// C tor uploads at least every 120 minutes; with half an hour for the uncertainty of the counter and slow uploads.
+/// C tor uploads at least every 120 minutes.
 ///
 /// Spec: C tor, `HS_SERVICE_NEXT_UPLOAD_TIME_MAX`.
-const STALE_AGE: u64 = 7200 + 1800;
+const RENEWED_WITHIN: u64 = 7200;
+/// Half an hour more, for the uncertainty of the counter and slow uploads.
+const STALE_AGE: u64 = RENEWED_WITHIN + 1800;
 /// HSDirs drop a descriptor after three hours: an older time of upload is not believed.
 const BELIEVED_AGE: u64 = 4 * 3600;
 /// A time of upload so far in the future is still believed, in **seconds**.
@@ -241,6 +243,12 @@ impl Backend {
     /// Forgets what probes told: they are made in another way from now on, or no longer.
     pub const fn forget_probes(&mut self) {
         (self.probe_failures, self.probe_up, self.unconfirmed) = (0, None, false);
+    }
+
+    /// Whether its descriptor should have been renewed by now: another HSDir may have a newer one.
+    #[must_use]
+    pub fn is_overdue(&self, now: UnixTime) -> bool {
+        self.seen.as_ref().is_none_or(|seen| now.since(seen.uploaded) > RENEWED_WITHIN)
     }
 
     /// Whether it was down and answers again, so that its descriptor has to be fetched before it counts as up.

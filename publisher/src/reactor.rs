@@ -16,6 +16,7 @@ mod outage;
 mod period;
 mod reload;
 mod report;
+mod rota;
 mod signals;
 mod skew;
 mod takeover;
@@ -335,8 +336,9 @@ impl Reactor {
                 self.tasks.spawn(task::active(link.tor.clone()));
             }
         }
-        // At most once a second for each: every event of one frontend would cost as much as there are backends otherwise.
-        let due = self.frontends.iter().filter(|(_at, frontend)| frontend.ticked != now);
+        // At most once a second for each, and only those that have something to do: every event of one frontend would cost as
+        // much as there are frontends and backends otherwise.
+        let due = self.frontends.iter().filter(|(_at, frontend)| frontend.is_due(now));
         for service in due.map(|(at, _frontend)| *at).collect::<Vec<_>>() {
             self.with(service, Frontend::tick);
         }

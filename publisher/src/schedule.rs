@@ -11,7 +11,7 @@ mod upload;
 mod words;
 
 pub use dice::{Dice, SystemDice};
-pub use fetch::{BackendClock, Verdict};
+pub use fetch::{BackendClock, Reach, Verdict};
 pub use look::Found;
 pub use upload::Desc;
 pub use words::{Action, DescPlan, Digest, Event, Plan, Stored, Why};

@@ -48,6 +48,16 @@ fn counter(seconds: u64) -> u64 {
 }
 
 #[test]
+fn a_descriptor_that_should_have_been_renewed_is_overdue() {
+    let mut backend = backend();
+    assert!(backend.is_overdue(RUN), "nothing is known");
+    backend.observe(RUN.plus(40_000), period(1), RUN, decoded(counter(39_000), 1));
+    assert!(!backend.is_overdue(RUN.plus(39_000 + 7100)));
+    assert!(backend.is_overdue(RUN.plus(39_000 + 7300)));
+    assert_eq!(backend.health(), Health::Up, "it is asked about before anything is held against it");
+}
+
+#[test]
 fn unknown_then_up_with_the_time_of_the_upload() {
     let mut backend = backend();
     assert_eq!(backend.health(), Health::Unknown);

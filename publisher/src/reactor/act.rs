@@ -1,13 +1,14 @@
 //! Carries out what a frontend's schedule asks for: the only place that starts tasks for it.
 
 use super::frontend::Frontend;
-use super::member::Ask;
+use super::member::{Ask, Member};
 use super::period::{MakeError, Period};
+use super::rota::some;
 use super::task::{self, Copy, Done, Room, ServiceDone};
 use crate::consensus::Fingerprint;
 use crate::log;
 use crate::probe::{Question, SocksAddr};
-use crate::schedule::{Action, Dice, Event, Stored, SystemDice, Why};
+use crate::schedule::{Action, Event, Reach, Stored, SystemDice, Why};
 use crate::state::{StateDir, StateError};
 use crate::tor::Tor;
 use onionkeep_common::{TimePeriod, UnixTime};
@@ -67,14 +68,15 @@ impl Frontend {
         self.takeover_again(hands);
         self.watch(hands);
         let over = self.periods.iter().filter_map(|period| period.memo.next());
-        let over = over.filter(|over| *over > hands.now);
+        let step = self.moves().then(|| self.shown().and_then(|merged| merged.next_step)).flatten();
+        let over = over.chain(step).filter(|over| *over > hands.now);
         (self.ticked, self.wake) = (hands.now, over.fold(self.machine.wake(hands.now), UnixTime::min));
     }
 
     /// Does one thing; what can be told at once comes back as an event.
     fn act(&mut self, action: Action, hands: &mut Hands<'_>) -> Vec<Event> {
         match action {
-            Action::Fetch { backend, wide } => self.start_fetch(backend, wide, hands),
+            Action::Fetch { backend, reach } => self.start_fetch(backend, reach, hands),
             Action::Probe { backend } => self.start_probe(backend, hands),
             Action::LearnCounter { period } => self.start_counter(period, hands),
             Action::Look { period, hsdir } => {
@@ -134,17 +136,39 @@ impl Frontend {
     }
 
     /// Asks HSDirs for a backend's descriptor.
-    fn start_fetch(&mut self, at: usize, wide: bool, hands: &mut Hands<'_>) {
+    fn start_fetch(&mut self, at: usize, reach: Reach, hands: &mut Hands<'_>) {
+        if self.fetch_role.is_none() || hands.tor.is_none() {
+            return;
+        }
+        let Some(member) = self.members.get_mut(&at) else { return };
+        let targets = &member.targets;
+        let hsdirs = match reach {
+            Reach::One => member.rota.next(&targets.fetch, &mut SystemDice).into_iter().collect(),
+            Reach::Some => some(&targets.fetch, ASKED, &mut SystemDice),
+            Reach::All => targets.store.clone(),
+        };
+        member.ask = Ask::of(member.ask.number.wrapping_add(1), reach, hsdirs.len());
+        self.fetch_from(at, hsdirs, hands);
+    }
+
+    /// The one HSDir that was asked does not settle it: asks others too, as part of the same fetch.
+    pub(super) fn ask_others(&mut self, at: usize, hands: &mut Hands<'_>) {
+        let Some(Member { ask, rota, targets, .. }) = self.members.get_mut(&at) else { return };
+        let left: Vec<_> =
+            targets.fetch.iter().filter(|hsdir| rota.last() != Some(*hsdir)).copied().collect();
+        let others = some(&left, ASKED.saturating_sub(1), &mut SystemDice);
+        ask.widen(others.len());
+        self.fetch_from(at, others, hands);
+    }
+
+    /// Asks these HSDirs for a backend's descriptor.
+    fn fetch_from(&self, at: usize, hsdirs: Vec<Fingerprint>, hands: &mut Hands<'_>) {
         let (Some(member), Some(tor), Some(role)) =
-            (self.members.get_mut(&at), hands.tor.cloned(), self.fetch_role)
+            (self.members.get(&at), hands.tor.cloned(), self.fetch_role)
         else {
             return;
         };
-        let targets = &member.targets;
-        let hsdirs = if wide { targets.store.clone() } else { some(&targets.fetch) };
-        let address = member.backend.address;
-        let number = member.ask.number.wrapping_add(1);
-        member.ask = Ask::of(number, hsdirs.len());
+        let (address, number) = (member.backend.address, member.ask.number);
         for hsdir in hsdirs {
             hands.start(self.index, task::fetch(tor.clone(), (at, number), address, role, hsdir));
         }
@@ -173,7 +197,7 @@ impl Frontend {
     pub(super) fn start_counter(&mut self, at: TimePeriod, hands: &mut Hands<'_>) {
         let desc = self.machine.descs().iter().find(|desc| desc.plan().role.period == at);
         if let (Some(tor), Some(desc)) = (hands.tor.cloned(), desc) {
-            let hsdirs = some(&desc.plan().hsdirs);
+            let hsdirs = some(&desc.plan().hsdirs, ASKED, &mut SystemDice);
             hands.start(self.index, task::counter(tor, self.config.address, at, hsdirs));
         }
     }
@@ -269,16 +293,4 @@ impl Frontend {
         }
         made
     }
-}
-
-/// Some of these HSDirs, chosen at random.
-fn some(hsdirs: &[Fingerprint]) -> Vec<Fingerprint> {
-    let mut left = hsdirs.to_vec();
-    let mut chosen = Vec::new();
-    while chosen.len() < ASKED && !left.is_empty() {
-        let last = u64::try_from(left.len().saturating_sub(1)).unwrap_or_default();
-        let at = usize::try_from(SystemDice.pick(0..=last)).unwrap_or_default();
-        chosen.push(left.swap_remove(at.min(left.len().saturating_sub(1))));
-    }
-    chosen
 }

@@ -57,12 +57,16 @@ impl Frontend {
             member.ask.not_found = member.ask.not_found.saturating_add(usize::from(not_found));
         }
         let before = member.backend.health();
+        let mut settled = false;
         match answer
             .map_err(|failure| failure.to_string())
             .and_then(|text| member.take(&text, &role, hands.now))
         {
-            Ok(None) => self.observed(at, Observation::Same, before, hands),
-            Ok(Some(decoded)) => self.observe(at, &role, decoded, hands),
+            Ok(None) => {
+                settled = !member.backend.is_overdue(hands.now);
+                self.observed(at, Observation::Same, before, hands);
+            }
+            Ok(Some(decoded)) => settled = self.observe(at, &role, decoded, hands) != Observation::Replayed,
             Err(problem) => {
                 self.meters.fetched(if not_found { Fetched::NotFound } else { Fetched::Failed });
                 let asked = self.members.get(&at).is_some_and(|member| !member.ask.good);
@@ -72,13 +76,16 @@ impl Frontend {
             }
         }
         if !late {
+            if !settled && self.members.get(&at).is_some_and(|member| member.ask.alone) {
+                self.ask_others(at, hands);
+            }
             self.ask_ended(at, hands);
         }
     }
 
-    /// A backend's descriptor came and is good.
-    fn observe(&mut self, at: usize, role: &Role, decoded: Decoded, hands: &mut Hands<'_>) {
-        let Some(Member { backend, .. }) = self.members.get_mut(&at) else { return };
+    /// A backend's descriptor came and is good; what it is against the one that was known.
+    fn observe(&mut self, at: usize, role: &Role, decoded: Decoded, hands: &mut Hands<'_>) -> Observation {
+        let Some(Member { backend, .. }) = self.members.get_mut(&at) else { return Observation::Replayed };
         let before = backend.health();
         let line = log::info("backend-descriptor").with("backend", &backend.name);
         let line = line.with("period", role.period.number).with("revision", decoded.revision);
@@ -92,6 +99,7 @@ impl Frontend {
             Observation::Replayed => self.line(line.with("refused", "older-than-known")).write(),
         }
         self.observed(at, observation, before, hands);
+        observation
     }
 
     /// A backend whose health was `before` has a good descriptor.

@@ -1,5 +1,6 @@
 //! One frontend at work: takes what the tasks report, feeds its schedule, chooses what is listed.
 
+use super::LOOK;
 use super::act::Hands;
 use super::certs::Certs;
 use super::member::{Member, Targets};
@@ -198,6 +199,12 @@ impl Frontend {
         frontend.machine.set_looks(config.check_uploads);
         frontend.look_at_clients();
         frontend
+    }
+
+    /// Whether its clocks are to be looked at: something is due, it was not looked at for some time, or time went back.
+    pub(super) fn is_due(&self, now: UnixTime) -> bool {
+        let waited = now.since(self.ticked);
+        now < self.ticked || (waited > 0 && (self.wake <= now || waited >= LOOK.as_secs()))
     }
 
     /// A log line about this frontend.

@@ -37,10 +37,14 @@ impl Frontend {
             self.choose(hands);
         }
         let next = self.shown().and_then(|merged| merged.next_step);
-        let moves = !matches!(self.config.mode, Mode::Ordinary { .. });
-        if moves && next.is_some_and(|next| hands.now >= next) {
+        if self.moves() && next.is_some_and(|next| hands.now >= next) {
             self.choose(hands);
         }
+    }
+
+    /// Whether what is listed changes by itself between uploads.
+    pub(super) const fn moves(&self) -> bool {
+        !matches!(self.config.mode, Mode::Ordinary { .. })
     }
 
     /// Looks whether clients were added or removed; true if so. What is wrong in their folder is logged.

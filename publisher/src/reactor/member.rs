@@ -1,9 +1,11 @@
 //! One backend of a frontend at work: what is known of it and what is under way. Its number is never given to another.
 
+use super::rota::Rota;
 use crate::backend::Backend;
 use crate::config::BackendConfig;
 use crate::consensus::{Fingerprint, Role};
 use crate::descriptor::{Checked, Decoded, Known, Reader};
+use crate::schedule::Reach;
 use onionkeep_common::{OnionAddress, TimePeriod, UnixTime};
 use sha3::{Digest, Sha3_256};
 
@@ -20,12 +22,20 @@ pub(super) struct Ask {
     pub(super) not_found: usize,
     /// Whether a good descriptor came.
     pub(super) good: bool,
+    /// Whether only one HSDir was asked so far.
+    pub(super) alone: bool,
 }
 
 impl Ask {
     /// So many HSDirs are asked.
-    pub(super) const fn of(number: u64, count: usize) -> Self {
-        Self { number, open: count, asked: count, not_found: 0, good: false }
+    pub(super) fn of(number: u64, reach: Reach, count: usize) -> Self {
+        Self { number, open: count, asked: count, not_found: 0, good: false, alone: reach == Reach::One }
+    }
+
+    /// So many others are asked too.
+    pub(super) const fn widen(&mut self, count: usize) {
+        (self.open, self.asked) = (self.open.saturating_add(count), self.asked.saturating_add(count));
+        self.alone = false;
     }
 }
 
@@ -52,6 +62,8 @@ pub(super) struct Member {
     pub(super) targets: Targets,
     /// How the fetch of it goes.
     pub(super) ask: Ask,
+    /// Which HSDir is asked next if one is enough.
+    pub(super) rota: Rota,
     /// Its descriptors that were good lately.
     pub(super) known: Known,
     /// What was checked of its last ones.
@@ -71,6 +83,7 @@ impl Member {
             problem: None,
             targets: Targets::default(),
             ask: Ask::default(),
+            rota: Rota::default(),
             known: Known::default(),
             checked: Checked::default(),
             place: place(secret, &config.address),

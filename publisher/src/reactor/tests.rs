@@ -4,6 +4,7 @@ mod alarms;
 mod isolation;
 mod running;
 mod stage;
+mod withheld;
 mod world;
 
 use crate::tor::tests::control_port;

@@ -33,6 +33,17 @@ pub enum Verdict {
     Unclear,
 }
 
+/// How many HSDirs a fetch asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// One, another one each time: the last fetch was good and nothing has happened since.
+    One,
+    /// Some of those that clients ask.
+    Some,
+    /// Every one that stores the descriptor: the last fetch was not good.
+    All,
+}
+
 /// The clocks of one backend.
 #[derive(Clone, Debug)]
 pub struct BackendClock {
@@ -42,6 +53,8 @@ pub struct BackendClock {
     fetching: Option<UnixTime>,
     /// Fetches in a row that were not good.
     misses: u32,
+    /// Whether the next fetch is one of many after a good one, and not due to news.
+    routine: bool,
     /// Whether any fetch was answered since the start.
     answered: bool,
     /// How often to probe, in **seconds**; `None` without a probe port.
@@ -62,6 +75,7 @@ impl BackendClock {
             next_fetch: now,
             fetching: None,
             misses: 0,
+            routine: false,
             answered: false,
             probe_every,
             next_probe: now.plus(probe_every.unwrap_or_default().min(SOON)),
@@ -76,10 +90,14 @@ impl BackendClock {
         self.answered
     }
 
-    /// Whether the next fetch should ask every HSDir: after one that was not good.
+    /// How many HSDirs the next fetch should ask.
     #[must_use]
-    pub const fn wide(&self) -> bool {
-        self.misses > 0
+    pub const fn reach(&self) -> Reach {
+        match (self.misses, self.routine) {
+            (0, true) => Reach::One,
+            (0, false) => Reach::Some,
+            _missed => Reach::All,
+        }
     }
 
     /// Starts a fetch if one is due.
@@ -104,7 +122,8 @@ impl BackendClock {
     pub fn fetched(&mut self, now: UnixTime, verdict: Verdict, interval: u64, dice: &mut dyn Dice) {
         self.fetching = None;
         self.answered = true;
-        self.misses = if verdict == Verdict::Good { 0 } else { self.misses.saturating_add(1) };
+        self.routine = verdict == Verdict::Good;
+        self.misses = if self.routine { 0 } else { self.misses.saturating_add(1) };
         let wait = match verdict {
             Verdict::Good => dice.pick(interval..=interval.saturating_mul(3)),
             Verdict::Doubtful | Verdict::Missing | Verdict::Unclear => {
@@ -118,7 +137,10 @@ impl BackendClock {
     fn fetch_within(&mut self, now: UnixTime, over: u64, interval: u64, dice: &mut dyn Dice) {
         let oftener = interval.checked_div(OFTENER).unwrap_or(FETCH_MIN).max(FETCH_MIN);
         let wait = dice.pick(oftener..=oftener.saturating_mul(3));
-        self.next_fetch = self.next_fetch.min(now.plus(over).plus(wait));
+        let end = now.plus(over);
+        self.next_fetch = self.next_fetch.min(end.plus(wait));
+        // What is seen last of the old period is relied on in the new one: it is not taken from one HSDir alone.
+        self.routine &= self.next_fetch < end;
     }
 
     /// Takes the outcome of a probe. After a first failure the second try and a fetch follow at once.
@@ -148,6 +170,7 @@ impl BackendClock {
     /// Moves the next fetch to the next seconds, unless it is quite recent that one failed.
     pub fn fetch_soon(&mut self, now: UnixTime, dice: &mut dyn Dice) {
         if self.misses == 0 {
+            self.routine = false;
             self.next_fetch = self.next_fetch.min(now.plus(dice.pick(0..=SOON)));
         }
     }
@@ -252,7 +275,7 @@ impl Machine {
     pub(super) fn start_fetches(&mut self, now: UnixTime, out: &mut Vec<Action>) {
         for (&backend, clock) in &mut self.backends {
             if clock.start_fetch(now) {
-                out.push(Action::Fetch { backend, wide: clock.wide() });
+                out.push(Action::Fetch { backend, reach: clock.reach() });
             }
             if clock.start_probe(now) {
                 out.push(Action::Probe { backend });

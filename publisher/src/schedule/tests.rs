@@ -147,7 +147,7 @@ fn nothing_is_asked_before_tor_and_a_consensus_are_there() {
     assert_eq!(bench.feed(Event::Tick), []);
     assert_eq!(bench.feed(Event::TorUp), []);
     let actions = bench.feed(plan(10, NOON, &[1]));
-    assert!(actions.contains(&Action::Fetch { backend: 1, wide: false }));
+    assert!(actions.contains(&Action::Fetch { backend: 1, reach: Reach::Some }));
     assert!(actions.contains(&Action::Begin { period: period(10) }));
     assert!(
         actions.contains(&Action::Certify { period: period(11) }),
@@ -165,7 +165,8 @@ fn first_upload_waits_shortly_for_the_other_backends() {
     let mut bench = Bench::new(2);
     bench.feed(Event::TorUp);
     let actions: Vec<_> = bench.feed(plan(10, NOON, &[1, 2]));
-    let answered = actions.into_iter().filter(|action| *action != Action::Fetch { backend: 1, wide: false });
+    let answered =
+        actions.into_iter().filter(|action| *action != Action::Fetch { backend: 1, reach: Reach::Some });
     let answered = answered.collect();
     assert_eq!(bench.settle(answered), []);
     let actions = bench.points(1);

@@ -1,6 +1,6 @@
 //! What the schedule is told and what it says then, and what a consensus means for one service: plain data.
 
-use super::{Found, Verdict};
+use super::{Found, Reach, Verdict};
 use crate::consensus::{Fingerprint, Role};
 use onionkeep_common::{ExpirationHours, TimePeriod, UnixTime};
 
@@ -136,8 +136,8 @@ pub enum Action {
     Fetch {
         /// The backend.
         backend: usize,
-        /// Ask every HSDir.
-        wide: bool,
+        /// How many HSDirs are asked.
+        reach: Reach,
     },
     /// Connect to a backend.
     Probe {

@@ -78,6 +78,8 @@ impl Stage {
             wrong: Mutex::default(),
             instead: Mutex::default(),
             given: Mutex::default(),
+            told: Mutex::default(),
+            held_back: AtomicU64::new(0),
             kept: Mutex::default(),
             uploads: Mutex::default(),
             words: AtomicU64::new(0),
@@ -167,6 +169,25 @@ impl Stage {
         let mut instead = self.played.instead.lock().unwrap();
         instead.remove(start);
         instead.extend(answer.map(|answer| (start.to_owned(), answer.to_owned())));
+    }
+
+    /// Forgets what HSDirs gave of a backend; how many gave something.
+    pub(super) fn forget_given(&self, backend: usize) -> usize {
+        let mut given = self.played.given.lock().unwrap();
+        let before = given.len();
+        given.retain(|(onion, _hsdir), _answer| *onion != self.played.backends[backend]);
+        before - given.len()
+    }
+
+    /// How many HSDirs gave something of a backend.
+    pub(super) fn givers(&self, backend: usize) -> usize {
+        let given = self.played.given.lock().unwrap();
+        given.keys().filter(|(onion, _hsdir)| *onion == self.played.backends[backend]).count()
+    }
+
+    /// How often an HSDir gave what the publisher had been given by another.
+    pub(super) fn held_back(&self) -> u64 {
+        self.played.held_back.load(Ordering::Relaxed)
     }
 
     /// Lets everybody do what is to be done now.

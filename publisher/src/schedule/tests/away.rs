@@ -104,8 +104,8 @@ fn good_fetches_are_rare_and_others_soon_repeated() {
         let mut times = Vec::new();
         for second in 0..seconds {
             for action in bench.after(1) {
-                if let Action::Fetch { wide, .. } = action {
-                    times.push((second, wide));
+                if let Action::Fetch { reach, .. } = action {
+                    times.push((second, reach));
                     bench.feed(Event::Fetched(0, verdict));
                 }
             }
@@ -114,10 +114,10 @@ fn good_fetches_are_rare_and_others_soon_repeated() {
     };
     let good = fetched(Verdict::Good, 36_000);
     assert!((40..=120).contains(&good.len()), "{}", good.len());
-    assert!(good.iter().all(|(_second, wide)| !wide));
+    assert!(good.iter().all(|(_second, reach)| *reach == Reach::One));
     let missing = fetched(Verdict::Missing, 600);
     assert!(missing[0].0 <= 10 && missing.len() >= 5, "{missing:?}");
-    assert!(missing.iter().all(|(_second, wide)| *wide), "every HSDir is asked");
+    assert!(missing.iter().all(|(_second, reach)| *reach == Reach::All), "every HSDir is asked");
 }
 
 #[test]
@@ -128,12 +128,18 @@ fn attended_backends_are_fetched_oftener_from_the_end_of_the_fetched_period_on()
     bench.machine.attend(BTreeSet::from([1]));
     bench.now = NOON.plus(86_400 - 3600);
     let mut times = [Vec::new(), Vec::new()];
+    let mut alone = 0;
     for backend in 0..2 {
         bench.feed(Event::Fetched(backend, Verdict::Good));
     }
     for second in 0..7200 {
         for action in bench.after(1) {
-            if let Action::Fetch { backend, .. } = action {
+            if let Action::Fetch { backend, reach } = action {
+                assert_ne!(reach, Reach::All);
+                if backend == 1 && reach == Reach::One {
+                    assert!(second < 3600, "what is relied on in the next period is not told by one HSDir");
+                    alone += 1;
+                }
                 times[backend].push(second);
                 bench.feed(Event::Fetched(backend, Verdict::Good));
             }
@@ -144,6 +150,7 @@ fn attended_backends_are_fetched_oftener_from_the_end_of_the_fetched_period_on()
     assert!((20..=60).contains(&after(&times[1])), "{times:?}");
     assert!(times[1].iter().any(|second| (3600..3600 + 180).contains(second)), "{times:?}");
     assert!(times[1].len() - after(&times[1]) <= 12, "not before: {times:?}");
+    assert!(alone >= 2, "before that as usual: {times:?}");
 }
 
 #[test]
@@ -153,7 +160,7 @@ fn a_failed_probe_is_repeated_at_once_and_the_descriptor_fetched() {
     let actions = bench.feed(Event::Probed(0, false));
     let soon: Vec<_> = actions.into_iter().chain((0..4).flat_map(|_second| bench.after(1))).collect();
     assert!(soon.contains(&Action::Probe { backend: 0 }), "{soon:?}");
-    assert!(soon.contains(&Action::Fetch { backend: 0, wide: false }), "{soon:?}");
+    assert!(soon.contains(&Action::Fetch { backend: 0, reach: Reach::Some }), "{soon:?}");
     bench.feed(Event::Probed(0, false));
     let later: Vec<_> = (0..20).flat_map(|_second| bench.after(1)).collect();
     assert!(!later.contains(&Action::Probe { backend: 0 }), "then at the usual pace: {later:?}");

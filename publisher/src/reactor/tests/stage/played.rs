@@ -58,6 +58,10 @@ pub(in super::super) enum Backends {
     Mute,
     /// They give what they gave before, for ever; those that were not asked before have none.
     Old,
+    /// So many of those that were asked before give what the others gave last: they know what the publisher has, and give no more.
+    Held(usize),
+    /// So many of those that were asked before have none any more.
+    Lost(usize),
     /// They do not take the connections of probes.
     Deaf,
 }
@@ -82,6 +86,10 @@ pub(super) struct Played {
     pub(super) instead: Mutex<HashMap<String, String>>,
     /// What HSDirs gave of a backend, by address and HSDir.
     pub(super) given: Mutex<HashMap<(String, String), Answer>>,
+    /// What an honest HSDir gave last of a backend, and which one.
+    pub(super) told: Mutex<HashMap<String, (String, Answer)>>,
+    /// How often another one gave that.
+    pub(super) held_back: AtomicU64,
     /// What HSDirs were given: by address and HSDir.
     pub(super) kept: Mutex<HashMap<(String, String), String>>,
     /// When an HSDir was given something: second, address, HSDir.
@@ -144,11 +152,44 @@ impl Played {
             Backends::Missing => return failed("NOT_FOUND"),
             Backends::Mute => return failed("UNEXPECTED"),
             Backends::Old => return given.get(&key).cloned().unwrap_or_else(|| failed("NOT_FOUND")),
+            Backends::Held(count) if self.is_among(count, &key, &given) => {
+                return self.told_again(onion, hsdir);
+            }
+            Backends::Lost(count) if self.is_among(count, &key, &given) => return failed("NOT_FOUND"),
+            Backends::Held(_) | Backends::Lost(_) => return self.tell(onion, command),
             Backends::Good | Backends::Deaf => {}
         }
-        let answer = self.stored(onion, command);
+        let answer = self.tell(onion, command);
         given.insert(key, answer.clone());
         answer
+    }
+
+    /// What an honest HSDir has; the others hear of it.
+    fn tell(&self, onion: &str, command: &Command) -> Answer {
+        let answer = self.stored(onion, command);
+        let hsdir = server(&command.line).to_owned();
+        self.told.lock().unwrap().insert(onion.to_owned(), (hsdir, answer.clone()));
+        answer
+    }
+
+    /// What an honest HSDir told last, told by another one.
+    fn told_again(&self, onion: &str, hsdir: &str) -> Answer {
+        self.held_back.fetch_add(1, Ordering::Relaxed);
+        let told = self.told.lock().unwrap();
+        let (other, Answer::Raw(octets)) = &told[onion] else { panic!("an odd answer") };
+        Answer::Raw(String::from_utf8(octets.clone()).unwrap().replace(other, hsdir).into_bytes())
+    }
+
+    /// Whether an HSDir is among so many of those that gave something of a backend.
+    fn is_among(
+        &self,
+        count: usize,
+        key: &(String, String),
+        given: &HashMap<(String, String), Answer>,
+    ) -> bool {
+        let mut same: Vec<_> = given.keys().filter(|(onion, _hsdir)| *onion == key.0).collect();
+        same.sort();
+        same.iter().take(count).any(|other| *other == key)
     }
 
     /// What an HSDir has of a service or a backend.
