@@ -223,7 +223,12 @@ impl Frontend {
     ) -> Vec<Event> {
         let fresh = self.merged_anew(at, why, hands.now);
         match self.make_copies(at, (number, why), hsdirs, hands) {
-            Ok(copies) => {
+            Ok((copies, unsaved)) => {
+                if let Some(problem) = &unsaved {
+                    let line = self.line(log::error("state-not-written")).with("period", at.number);
+                    line.with("error", problem).with("done", "uploaded all the same").write();
+                }
+                self.state_problem = unsaved;
                 let revision = copies.first().map_or(0, |copy| copy.revision);
                 let line = self.line(log::info("upload")).with("period", at.number).with("why", why.name());
                 let points = self.merged(at).map_or(0, |merged| merged.keys().len());
@@ -261,36 +266,33 @@ impl Frontend {
         self.merge(at, now, Some(why)).map(|digest| Event::Listed(at, digest))
     }
 
-    /// Moves the counter on, writes the state, and only then makes the copies.
+    /// Moves the counter on, writes the state, and makes the copies; also what kept the state from being written.
+    ///
+    /// Clients do not wait for a disk that is full: the counter comes from the time, so after a restart the next one is higher all the same
+    /// (docs/decisions/0049-uploads-with-a-full-disk.md).
     fn make_copies(
         &mut self,
         at: TimePeriod,
         (number, why): (u64, Why),
         hsdirs: &[Fingerprint],
         hands: &mut Hands<'_>,
-    ) -> Result<Vec<Copy>, String> {
+    ) -> Result<(Vec<Copy>, Option<String>), String> {
         let desc = self.machine.descs().iter().find(|desc| desc.plan().role.period == at);
         let run_start = desc.map(|desc| desc.plan().role.run_start).ok_or("this period is not published")?;
         let (now, address, limit) = (hands.now, self.config.address, self.max_descriptor_size);
         let places = self.places.iter().find(|(period, _places)| *period == at);
         let places = places.map(|(_period, places)| places.clone()).unwrap_or_default();
-        let made =
-            self.period(at, hands).ok_or_else(|| "its state cannot be used".to_owned()).and_then(|period| {
-                let text = |error: MakeError| error.to_string();
-                let revision = period.advance(now, run_start).map_err(text)?;
-                let saved = hands.state.save(&address, &period.state);
-                saved.map_err(|error| format!("{error} (try: {})", error.advice()))?;
-                let copies = period.make(now, &places, limit, hsdirs).map_err(text)?;
-                period.uploaded(now, revision, why == Why::Retry, &copies);
-                for (hsdir, text) in &copies {
-                    period.sent(now, *hsdir, revision, text);
-                }
-                let copy = |(hsdir, text)| Copy { onion: address, period: at, hsdir, number, revision, text };
-                Ok(copies.into_iter().map(copy).collect())
-            });
-        if made.is_ok() {
-            self.state_problem = None;
+        let period = self.period(at, hands).ok_or_else(|| "its state cannot be used".to_owned())?;
+        let text = |error: MakeError| error.to_string();
+        let revision = period.advance(now, run_start).map_err(text)?;
+        let saved = hands.state.save(&address, &period.state);
+        let unsaved = saved.err().map(|error| format!("{error} (try: {})", error.advice()));
+        let copies = period.make(now, &places, limit, hsdirs).map_err(text)?;
+        period.uploaded(now, revision, why == Why::Retry, &copies);
+        for (hsdir, text) in &copies {
+            period.sent(now, *hsdir, revision, text);
         }
-        made
+        let copy = |(hsdir, text)| Copy { onion: address, period: at, hsdir, number, revision, text };
+        Ok((copies.into_iter().map(copy).collect(), unsaved))
     }
 }

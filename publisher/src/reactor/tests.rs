@@ -4,6 +4,7 @@ mod alarms;
 mod isolation;
 mod running;
 mod stage;
+mod unwritten;
 mod withheld;
 mod world;
 

@@ -1,0 +1,38 @@
+//! A state folder that cannot be written, as on a full disk: clients get new introduction points all the same.
+
+use super::stage::{SERVICES, Setup, Stage, address, passed};
+
+/// The service whose state it is about.
+const SERVICE: usize = 1;
+/// The first uploads, and time for some regular ones, in **seconds**.
+const LENGTH: u64 = 3 * 7200;
+
+/// The alarms that are raised.
+fn raised(stage: &Stage) -> Vec<String> {
+    stage.alarms().into_iter().map(|(name, _subject)| name).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_written_keeps_no_client_waiting() {
+    let mut stage = Stage::start(|_folder| <[Setup; SERVICES]>::default());
+    stage.pass(60).await;
+    let own = stage.folder.path().join("state").join(address(SERVICE).bare().to_string());
+    let taken = stage.folder.path().join("taken");
+    std::fs::rename(&own, &taken).unwrap();
+    std::fs::write(&own, "").unwrap();
+    let from = passed();
+    stage.pass(LENGTH).await;
+    let later = |service| -> Vec<u64> {
+        let all = stage.uploads(service).into_iter().map(|(at, _hsdir)| at);
+        all.filter(|at| *at > from).collect()
+    };
+    assert!(later(SERVICE).len() >= 2 * 8 * 2, "{:?}", later(SERVICE));
+    assert_eq!(later(SERVICE), later(0), "as where it can be written");
+    assert!(stage.log().iter().any(|line| line.contains("error state-not-written ")));
+    assert_eq!(raised(&stage), ["state-fault"]);
+
+    std::fs::remove_file(&own).unwrap();
+    std::fs::rename(&taken, &own).unwrap();
+    stage.pass(LENGTH).await;
+    assert_eq!(raised(&stage), <[String; 0]>::default(), "what can be written is well again");
+}
