@@ -63,10 +63,9 @@ fn inside() -> Result<()> {
     let (services, looks, others, speed) = (number(16)?, number(8)?, number(5)?, number(60)?);
     let start = Instant::now();
     let found = Collector::build(usize::try_from(services)?, usize::try_from(others)?, &Report::plain())?
-        .collect(usize::try_from(looks)?, speed)?;
-    if let Some(dir) = std::env::var_os(SAVE) {
-        save(Path::new(&dir), &found)?;
-    }
+        .collect(usize::try_from(looks)?, speed, &|found| {
+            std::env::var_os(SAVE).map_or(Ok(()), |dir| save(Path::new(&dir), found))
+        })?;
     let none = Collected::default();
     let of = |kind| found.get(&kind).unwrap_or(&none);
     let (ctor, ours, balance) = (of(Kind::CTor), of(Kind::Ours), of(Kind::Onionbalance));

@@ -42,6 +42,8 @@ const TOGETHER: usize = 4;
 const LIMIT: Duration = Duration::from_secs(240);
 /// Once the clocks go as usual, what is under way gets so long to end before anything is looked at.
 const CALM: Duration = Duration::from_secs(5);
+/// A tor that is asked by its controller only falls asleep after a day, and then has no consensus.
+const AWAKE: &str = "DormantTimeoutEnabled 0\n";
 /// A tor that fetches for many services while hours pass in a minute has many circuits under way.
 const BUSY: &str = "MaxClientCircuitsPending 1024\n";
 /// Addresses that are asked for at the same time.
@@ -89,6 +91,9 @@ impl Collected {
     }
 }
 
+/// What keeps the findings so far.
+pub type Keep<'a> = &'a dyn Fn(&BTreeMap<Kind, Collected>) -> Result<()>;
+
 /// The set-up. The fields are dropped in this order.
 pub struct Collector {
     /// Looks at descriptors.
@@ -132,7 +137,9 @@ impl Collector {
         report.waiting("the services");
         let mut plain = Crowd::start(&network, "plain", services, &[])?;
         let mut backends = Crowd::start(&network, "backends", BACKENDS, &ours)?;
-        let inspector = Client::start(&network, "inspector")?;
+        let mut inspector = Client::start(&network, "inspector")?;
+        inspector.node().add_to_torrc(AWAKE)?;
+        inspector.node().reload()?;
         let mut watches = vec![(Kind::CTor, Watch::start(plain.node().control()?)?)];
         backends.wait_published(LIMIT)?;
         plain.wait_published(LIMIT)?;
@@ -176,16 +183,17 @@ impl Collector {
         })
     }
 
-    /// Looks at every service every six hours, `rounds` times; `speed` seconds pass in one second meanwhile.
-    pub fn collect(mut self, rounds: usize, speed: u32) -> Result<BTreeMap<Kind, Collected>> {
+    /// Looks at every service every six hours, `rounds` times; `speed` seconds pass in one second meanwhile. All that was found so far is
+    /// given to `keep` after each round, so that an hour is not lost with the last one.
+    pub fn collect(mut self, rounds: usize, speed: u32, keep: Keep<'_>) -> Result<BTreeMap<Kind, Collected>> {
         let place = self.run.path().display().to_string();
-        let found = self.rounds(rounds, speed).with_context(|| format!("the logs are in {place}"))?;
+        let found = self.rounds(rounds, speed, keep).with_context(|| format!("the logs are in {place}"))?;
         self.run.discard();
         Ok(found)
     }
 
     /// The rounds.
-    fn rounds(&mut self, rounds: usize, speed: u32) -> Result<BTreeMap<Kind, Collected>> {
+    fn rounds(&mut self, rounds: usize, speed: u32, keep: Keep<'_>) -> Result<BTreeMap<Kind, Collected>> {
         let mut found: BTreeMap<Kind, Collected> = BTreeMap::new();
         let mut last: BTreeMap<String, Held> = BTreeMap::new();
         self.wait_published()?;
@@ -208,6 +216,7 @@ impl Collector {
                 held.len()
             ));
             last.extend(held);
+            keep(&found)?;
             at += BETWEEN;
         }
         for (kind, collected) in &mut found {
@@ -372,7 +381,7 @@ fn balance(
     count: usize,
     backends: &[(String, String)],
 ) -> Result<(Onionbalance, Node, Vec<String>)> {
-    let mut node = network.tor("balance", &format!("SocksPort 0\n{BUSY}"))?;
+    let mut node = network.tor("balance", &format!("SocksPort 0\n{BUSY}{AWAKE}"))?;
     network.wait_ready(&mut node)?;
     let mut program = Onionbalance::new(run.path(), &node, false)?;
     let frontends = (0..count).map(|_| program.new_frontend(backends.to_vec()));
