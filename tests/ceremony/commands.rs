@@ -102,7 +102,9 @@ fn from_request_to_retirement() {
     let enrolled = ["imported", "audit key enrolled", "number 1", "4 slots, 212 certificates", "words: "];
     machine.ends(&["bundle", "import", "1.bundle"], 0, &enrolled);
     machine.ends(&["bundle", "import", "1.bundle"], 0, &["imported before, nothing changed"]);
-    machine.ends(&["bundle", "status"], 0, &["100 % left, 4 slots with keys"]);
+    let status = machine.ends(&["bundle", "status"], 0, &["% left, 4 slots with keys"]);
+    // Of a bundle that is a second old a whole percent is not left any more.
+    assert!([" 100 % left", " 99 % left"].iter().any(|left| status.contains(left)), "{status}");
     let next = machine.request("2.request", &["--periods", "4"]);
     machine.put("2.bundle", &made(&next, Kind::Main, now()));
     let replaced = ["replaces, and keeps as bundle.old, main number 1", "bundle main number 2"];
