@@ -148,8 +148,8 @@ impl Tor {
         fetch::from_all(&self.link, onion, hsdirs, deadline).await
     }
 
-    /// Asks one `HSDir` for the descriptor of `onion` in the current period, and waits at most `deadline` once its turn has come: no more
-    /// than 24 are asked so at the same time.
+    /// Asks one `HSDir` for the descriptor of `onion` in the current period, and waits at most `deadline` once its turn has
+    /// come: no more than 24 are asked so at the same time.
     ///
     /// # Errors
     /// [`FetchFailure`] says why there is none.

@@ -5,7 +5,7 @@
 
 use super::control_port::{Answer, Command, usual};
 use super::network;
-use super::onions::{BEGIN, MADE, Onion, RELAYS, fetched, made, make, points, server};
+use super::onions::{self, BEGIN, MADE, Onion, RELAYS, fetched, made, make, points, server};
 use onionkeep_common::wire::frame::Header;
 use onionkeep_common::wire::{CertifyRequest, HEADER_LEN, Reply};
 use onionkeep_common::{PeriodLength, TimePeriod, UnixTime};
@@ -72,14 +72,9 @@ pub(crate) struct World {
 impl World {
     /// So many frontends and backends.
     pub(crate) fn new(services: usize, backends: usize) -> Self {
-        let backend = |number: usize| {
-            let onion = Onion::new(b'b', number);
-            let number = u64::try_from(number).unwrap();
-            (onion.address().to_string().trim_end_matches(".onion").to_owned(), (number, onion))
-        };
         Self {
-            backends: (0..backends).map(backend).collect(),
-            services: (0..services).map(|number| Onion::new(b's', number)).collect(),
+            backends: onions::backends(backends),
+            services: onions::services(services),
             network: network::make(RELAYS),
             now: UnixTime(BEGIN),
             read: MADE,

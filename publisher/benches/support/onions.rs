@@ -12,6 +12,7 @@ use onionkeep_publisher::descriptor::{
     Draft, FlowControl, IntroPoint, MAX_DESCRIPTOR_SIZE, PERIOD_KEYS_LEN, PeriodKeys,
 };
 use sha2::{Digest, Sha256};
+use std::collections::HashMap;
 
 /// When the world begins: 2026-11-22 11:05:00.
 pub(crate) const BEGIN: u64 = 1_795_345_500;
@@ -62,6 +63,21 @@ impl Onion {
         let signature = raw_sign::<sha2::Sha512>(&secret, body.as_bytes(), &VerifyingKey::from(&secret));
         body.with_signature(&Signature(signature.to_bytes()))
     }
+}
+
+/// So many frontends.
+pub(crate) fn services(count: usize) -> Vec<Onion> {
+    (0..count).map(|number| Onion::new(b's', number)).collect()
+}
+
+/// So many backends: numbers and onions by address without `.onion`.
+pub(crate) fn backends(count: usize) -> HashMap<String, (u64, Onion)> {
+    let backend = |number: usize| {
+        let onion = Onion::new(b'b', number);
+        let number = u64::try_from(number).unwrap();
+        (onion.address().bare().to_string(), (number, onion))
+    };
+    (0..count).map(backend).collect()
 }
 
 /// Thirty-two octets that look random.

@@ -268,8 +268,8 @@ impl Frontend {
 
     /// Moves the counter on, writes the state, and makes the copies; also what kept the state from being written.
     ///
-    /// Clients do not wait for a disk that is full: the counter comes from the time, so after a restart the next one is higher all the same
-    /// (docs/decisions/0049-uploads-with-a-full-disk.md).
+    /// Clients do not wait for a disk that is full if the keys are on it: the counter comes from the time, so after a restart the next
+    /// one is higher all the same (docs/decisions/0049-uploads-with-a-full-disk.md).
     fn make_copies(
         &mut self,
         at: TimePeriod,
@@ -287,6 +287,11 @@ impl Frontend {
         let revision = period.advance(now, run_start).map_err(text)?;
         let saved = hands.state.save(&address, &period.state);
         let unsaved = saved.err().map(|error| format!("{error} (try: {})", error.advice()));
+        match &unsaved {
+            None => period.keys_written = true,
+            Some(problem) if !period.keys_written => return Err(problem.clone()),
+            Some(_problem) => {}
+        }
         let copies = period.make(now, &places, limit, hsdirs).map_err(text)?;
         period.uploaded(now, revision, why == Why::Retry, &copies);
         for (hsdir, text) in &copies {

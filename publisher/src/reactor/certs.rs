@@ -87,6 +87,8 @@ impl Frontend {
         if let Err(error) = self.fit(&mut period.state, hands) {
             self.line(log::error("slot-key")).with("error", &error).with("try", error.advice()).write();
             self.state_problem = Some(error.to_string());
+            // It may have been the writing of a new key that failed.
+            period.keys_written = false;
         }
         self.periods.push(period);
     }

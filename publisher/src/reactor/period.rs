@@ -61,8 +61,10 @@ pub(super) struct LastUpload {
 
 /// One descriptor at work.
 pub(super) struct Period {
-    /// What is on disk.
+    /// What is on disk, but for changes that could not be written yet.
     pub(super) state: PeriodState,
+    /// Whether its keys are on disk: without them nothing is uploaded.
+    pub(super) keys_written: bool,
     /// The frontend's blinded key.
     pub(super) blinded: BlindedId,
     /// Its subcredential.
@@ -120,6 +122,7 @@ impl Period {
             memo: Memo::default(),
             listed: vec![state.listed.clone()],
             state,
+            keys_written: true,
             last: None,
             answers: HashMap::new(),
             takeover: Takeover::None,

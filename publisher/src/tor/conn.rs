@@ -46,8 +46,9 @@ pub(super) struct Limits {
 impl Limits {
     /// What the publisher uses.
     ///
-    /// tor builds 32 circuits for clients at the same time (`MaxClientCircuitsPending`) and looks at all circuits for each request that waits
-    /// for one; so the requests wait here. A fetch waits for less time than the schedule waits for its answer.
+    /// tor builds 32 circuits for clients at the same time (`MaxClientCircuitsPending`) and looks at all circuits for each
+    /// request that waits for one; so the requests wait here. A fetch waits for less time than the schedule waits for its
+    /// answer.
     pub(super) const USUAL: Self = Self {
         start: Duration::from_secs(15),
         reply: Duration::from_secs(30),

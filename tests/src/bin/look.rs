@@ -61,6 +61,7 @@ fn inside() -> Result<()> {
     let usage = "usage: look [SERVICES] [LOOKS] [ONIONBALANCE'S SERVICES] [SPEED]";
     let mut number = |usual| words.next().transpose().context(usage).map(|word| word.unwrap_or(usual));
     let (services, looks, others, speed) = (number(16)?, number(8)?, number(5)?, number(60)?);
+    ensure!((1..=1000).contains(&speed), "SPEED is a number from 1 to 1000; 60 is what has been tried");
     let start = Instant::now();
     let found = Collector::build(usize::try_from(services)?, usize::try_from(others)?, &Report::plain())?
         .collect(usize::try_from(looks)?, speed, &|found| {

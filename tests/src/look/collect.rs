@@ -30,7 +30,8 @@ use crate::{clock, clock_step};
 const DAY: u64 = 86_400;
 /// Seconds between two looks.
 const BETWEEN: u64 = 21_600;
-/// The clock begins at this second of a day, one hour after a period has begun: points are then 23 hours old when the next one does.
+/// The clock begins at this second of a day, one hour after a period has begun: points are then 23 hours old when the next
+/// one does.
 const BEGIN: u64 = 46_800;
 /// The first look is so many seconds later: at 9:00.
 const FIRST: u64 = 72_000;
@@ -46,6 +47,9 @@ const CALM: Duration = Duration::from_secs(5);
 const AWAKE: &str = "DormantTimeoutEnabled 0\n";
 /// A tor that fetches for many services while hours pass in a minute has many circuits under way.
 const BUSY: &str = "MaxClientCircuitsPending 1024\n";
+/// Of the time of an upload so many seconds are not known: acknowledgements of both descriptors are one list, and a counter
+/// tells it to some minutes. A row that goes by the full hour is odd only if it is so much earlier and later too.
+const SLACK: u64 = 600;
 /// Addresses that are asked for at the same time.
 const BATCH: usize = 4;
 /// The longest sleep between two looks at whether everybody runs.
@@ -183,8 +187,8 @@ impl Collector {
         })
     }
 
-    /// Looks at every service every six hours, `rounds` times; `speed` seconds pass in one second meanwhile. All that was found so far is
-    /// given to `keep` after each round, so that an hour is not lost with the last one.
+    /// Looks at every service every six hours, `rounds` times; `speed` seconds pass in one second meanwhile. All that was
+    /// found so far is given to `keep` after each round, so that an hour is not lost with the last one.
     pub fn collect(mut self, rounds: usize, speed: u32, keep: Keep<'_>) -> Result<BTreeMap<Kind, Collected>> {
         let place = self.run.path().display().to_string();
         let found = self.rounds(rounds, speed, keep).with_context(|| format!("the logs are in {place}"))?;
@@ -225,8 +229,8 @@ impl Collector {
         Ok(found)
     }
 
-    /// Waits until an HSDir has stored a descriptor of every service. Onionbalance may wait for another consensus: with a dozen relays it often
-    /// finds too few HSDirs for one.
+    /// Waits until an HSDir has stored a descriptor of every service. Onionbalance may wait for another consensus: with a
+    /// dozen relays it often finds too few HSDirs for one.
     fn wait_published(&self) -> Result<()> {
         wait::until("an upload of every service", LIMIT, || {
             let is_out = |address: &str| {
@@ -333,16 +337,18 @@ fn odd(kind: Kind, collected: &Collected) -> Result<Vec<String>> {
                 .entry(format!("row 16, {name}: two descriptors of one time share points"))
                 .or_default() += 1;
         }
-        let seen = held.uploaded.to_string().split('.').next().unwrap_or_default().parse()?;
-        for finding in rows::one(&Subject::seen_at(name, held.copies.clone(), seen))? {
+        let seen: u64 = held.uploaded.to_string().split('.').next().unwrap_or_default().parse()?;
+        let at = |seen| rows::one(&Subject::seen_at(name, held.copies.clone(), seen));
+        let (earlier, later) = (at(seen - SLACK)?, at(seen + SLACK)?);
+        for finding in at(seen)?.into_iter().filter(|row| earlier.contains(row) && later.contains(row)) {
             *counts.entry(finding).or_default() += 1;
         }
     }
     Ok(counts.into_iter().map(|(finding, count)| format!("{finding} ({count} times)")).collect())
 }
 
-/// Puts the clock of the run to where it begins, and lets the signer's children find it: its keeper clears their environment, so that
-/// they look beside their program.
+/// Puts the clock of the run to where it begins, and lets the signer's children find it: its keeper clears their environment,
+/// so that they look beside their program.
 fn set_clock(programs: &Programs) -> Result<()> {
     let moved = clock::followed().context("the clock cannot be moved")?;
     let into = clock::unix_now() % DAY;

@@ -162,7 +162,8 @@ pub fn shared_points(held: &Held, before: Option<&Held>) -> Result<usize> {
     Ok(auth_keys(opened)?.intersection(&auth_keys(other)?).count())
 }
 
-/// What an upload log shows of some hours: how many copies HSDirs stored and refused, in how many bursts, and how far apart those begin.
+/// What an upload log shows of some hours: how many copies HSDirs stored and refused, in how many bursts, and how far apart
+/// those begin.
 ///
 /// Times are in seconds since 1970; those outside of `during` do not count.
 #[must_use]
@@ -203,4 +204,27 @@ fn number(count: usize) -> f64 {
 /// 1 for yes.
 fn yes(answer: bool) -> f64 {
     f64::from(u8::from(answer))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn copies_that_are_stored_together_are_one_burst() {
+        let stored = [90.0, 4000.0, 100.0, 130.0, 4010.0, 9000.0, 99_999.0];
+        let sample = uploads("a", &(95.0..10_000.0), &stored, &[50.0, 5000.0]);
+        let wanted = [
+            ("stored", 5.0),
+            ("refused", 1.0),
+            ("bursts", 3.0),
+            ("first", 5.0),
+            ("least-gap", 3900.0),
+            ("most-gap", 5000.0),
+            ("width", 30.0),
+        ];
+        assert_eq!(sample.features, wanted);
+        let none = uploads("a", &(95.0..10_000.0), &[], &[]);
+        assert!(none.features.contains(&("first", 9905.0)) && none.features.contains(&("bursts", 0.0)));
+    }
 }

@@ -59,8 +59,8 @@ pub(super) fn authority_lines(
     lines
 }
 
-/// A relay, authority or not. It makes no differences between hourly consensuses: where hours pass in a minute, those for a whole day, in four
-/// compressions, would keep every processor busy.
+/// A relay, authority or not. It makes no differences between hourly consensuses: where hours pass in a minute, those for a
+/// whole day, in four compressions, would keep every processor busy.
 pub(super) fn relay(name: &str, ports: RelayPorts, authority_lines: &str) -> String {
     format!(
         "TestingTorNetwork 1\n{authority_lines}Nickname {name}\nContactInfo nobody@example.invalid\n\

@@ -4,7 +4,7 @@
 
 use super::control_port::{Answer, Command, usual};
 use super::network;
-use super::onions::{BEGIN, MADE, Onion, fetched, made, make, points, server};
+use super::onions::{self, BEGIN, MADE, Onion, fetched, made, make, points, server};
 use onionkeep_common::wire::frame::Header;
 use onionkeep_common::wire::{CertifyRequest, HEADER_LEN, Reply};
 use onionkeep_common::{PeriodLength, TimePeriod, UnixTime};
@@ -37,14 +37,9 @@ impl World {
         (services, backends, relays): (usize, usize, usize),
         clock: impl Fn() -> UnixTime + Send + Sync + 'static,
     ) -> Self {
-        let backend = |number: usize| {
-            let onion = Onion::new(b'b', number);
-            let number = u64::try_from(number).unwrap();
-            (onion.address().to_string().trim_end_matches(".onion").to_owned(), (number, onion))
-        };
         Self {
-            backends: (0..backends).map(backend).collect(),
-            services: (0..services).map(|number| Onion::new(b's', number)).collect(),
+            backends: onions::backends(backends),
+            services: onions::services(services),
             network: network::make(relays),
             clock: Box::new(clock),
             read: AtomicU64::new(MADE),

@@ -31,9 +31,12 @@ async fn fetches_wait_for_their_turn_and_their_deadline_begins_with_it() {
         let tor = tor.clone();
         fetches.spawn(async move { tor.fetch_from(&onion(), relay(number), DEADLINE).await });
     }
-    while asked(&port) < 3 {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    let three = async {
+        while asked(&port) < 3 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(DEADLINE / 2, three).await.expect("three are asked at once");
     // What an upload waits for does not stand in that queue.
     let counters = tor.fetch(&onion(), &[relay(20), relay(21)], DEADLINE / 5).await;
     assert_eq!(counters.len(), 2);
