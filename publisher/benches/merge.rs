@@ -13,7 +13,7 @@ use anyhow::{Result, ensure};
 use ed25519_dalek::SigningKey;
 use onionkeep_common::{IntroAuthKey, IntroEncKey, UnixTime};
 use onionkeep_publisher::descriptor::{FlowControl, IntroPoint};
-use onionkeep_publisher::merge::{Candidate, Choice, Mode, Situation, choose};
+use onionkeep_publisher::merge::{Candidate, Choice, Mode, Rotate, Situation, choose};
 use std::collections::BTreeSet;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -29,7 +29,7 @@ fn main() -> Result<()> {
     let flow = FlowControl { versions: "1-2".to_owned(), sendme_inc: 31 };
     let points: Vec<Vec<IntroPoint>> = (0..BACKENDS[5]).map(three).collect::<Result<_>>()?;
     let modes = [
-        (Mode::Ordinary { points: 3 }, 1),
+        (Mode::Ordinary { points: 3, rotate: Rotate::Daily }, 1),
         (Mode::Wide { points: 20 }, 1),
         (Mode::Distinct { points: 20 }, 6),
     ];

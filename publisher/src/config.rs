@@ -57,6 +57,7 @@ const SERVICE: &[&str] = &[
     "signer",
     "bundles",
     "mode",
+    "rotate",
     "intro_points",
     values::OLD_POINTS,
     "probe_port",

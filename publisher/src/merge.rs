@@ -15,7 +15,7 @@ pub use places::Places;
 use crate::backend::Ages;
 use crate::descriptor::{ClientPublicKey, FlowControl, IntroPoint};
 use crate::schedule::Digest;
-use onionkeep_common::{IntroAuthKey, UnixTime};
+use onionkeep_common::{IntroAuthKey, PeriodNumber, UnixTime};
 use sha3::{Digest as _, Sha3_256};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -29,6 +29,8 @@ pub enum Mode {
     Ordinary {
         /// The number.
         points: usize,
+        /// How soon shares even out that are not whole numbers of places.
+        rotate: Rotate,
     },
     /// As many as serve the weights best.
     Wide {
@@ -42,12 +44,21 @@ pub enum Mode {
     },
 }
 
+/// How soon the shares even out in ordinary mode, where a descriptor has too few places for all backends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rotate {
+    /// Over days: each time period lists other backends, and keeps to them. Points then stay as long as a C tor service's do.
+    Daily,
+    /// Over hours: one point or two change with each regular upload, as at a busy C tor service.
+    Hourly,
+}
+
 impl Mode {
     /// The most points in one descriptor.
     #[must_use]
     pub const fn points(self) -> usize {
         match self {
-            Self::Ordinary { points } | Self::Wide { points } | Self::Distinct { points } => points,
+            Self::Ordinary { points, .. } | Self::Wide { points } | Self::Distinct { points } => points,
         }
     }
 
@@ -58,6 +69,23 @@ impl Mode {
             Self::Ordinary { .. } => "ordinary",
             Self::Wide { .. } => "wide",
             Self::Distinct { .. } => "distinct",
+        }
+    }
+}
+
+impl Rotate {
+    /// Where the wheel of the descriptor for a time period starts: a secret that all publishers of the service share.
+    ///
+    /// What lists the same backends for a whole period starts at places that are spread evenly over the periods; else each period
+    /// starts anywhere.
+    #[must_use]
+    pub fn seed(mode: Mode, secret: &[u8; 32], period: PeriodNumber) -> [u8; 32] {
+        let hash = Sha3_256::new().chain_update(b"onionkeep wheel v1").chain_update(secret);
+        match mode {
+            Mode::Ordinary { rotate: Self::Daily, .. } => wheel::spread(hash.finalize().into(), period.0),
+            Mode::Ordinary { .. } | Mode::Wide { .. } | Mode::Distinct { .. } => {
+                hash.chain_update(period.0.to_be_bytes()).finalize().into()
+            }
         }
     }
 }

@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use onionkeep_common::{ExpirationHours, IntroAuthKey, OnionAddress, UnixTime};
+use onionkeep_common::{ExpirationHours, IntroAuthKey, OnionAddress, PeriodNumber, UnixTime};
 use onionkeep_publisher::backend::{Backend, Health, Observation};
 use onionkeep_publisher::consensus::Lives;
-use onionkeep_publisher::merge::{Candidate, Memo, Merged, Mode, Situation, Stage, Turn, renew};
+use onionkeep_publisher::merge::{Candidate, Memo, Merged, Mode, Rotate, Situation, Stage, Turn, renew};
 use onionkeep_publisher::schedule::{Action, Dice, Event, Machine, Stored, Verdict, Why};
 
 use super::backends::{Fate, Tor};
@@ -279,10 +279,8 @@ impl<'a> Frontend<'a> {
         let up: Vec<_> =
             (0..self.members.len()).filter(|at| self.members[*at].backend.health() == Health::Up).collect();
         let candidates: Vec<_> = up.iter().filter_map(|at| self.candidate(*at)).collect();
-        let mut seed = self.secret;
-        seed.iter_mut()
-            .zip(Seeded::new(at).pick(0..=u64::MAX - 1).to_be_bytes().into_iter().cycle())
-            .for_each(|(octet, more)| *octet ^= more);
+        let mode = Mode::Ordinary { points: POINTS, rotate: Rotate::Daily };
+        let seed = Rotate::seed(mode, &self.secret, PeriodNumber(at));
         let others = self.pages.iter().filter(|(other, _page)| **other != at);
         let avoid: BTreeSet<_> = others
             .flat_map(|(_other, page)| {
@@ -292,7 +290,7 @@ impl<'a> Frontend<'a> {
         let page = self.pages.get(&at)?;
         let regular = matches!(upload, Some(Why::First | Why::Interval));
         let situation = Situation {
-            mode: Mode::Ordinary { points: POINTS },
+            mode,
             sets: 1,
             now: UnixTime(now),
             seed: &seed,

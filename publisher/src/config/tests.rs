@@ -1,6 +1,7 @@
 //! Tests of the configuration, and the sample that other tests change.
 
 use super::*;
+use crate::merge::Rotate;
 
 /// A frontend.
 pub(crate) const A: &str = "25njqamcweflpvkl73j4szahhihoc4xt3ktcgjnpaingr5yhkenl5sid.onion";
@@ -43,7 +44,7 @@ fn sample_means_what_it_says() {
     assert!(!config.tor.allow_plain_cookie);
     let [service] = config.services.as_slice() else { panic!("one service") };
     assert_eq!(service.address.to_string(), A);
-    assert_eq!(service.mode, Mode::Ordinary { points: 3 });
+    assert_eq!(service.mode, Mode::Ordinary { points: 3, rotate: Rotate::Daily });
     assert!(service.backends.iter().all(|backend| backend.weight == 1));
     assert_eq!(service.probing, Some(Probing { port: 80, interval: 60, http: None }));
     let names: Vec<_> =
@@ -107,8 +108,10 @@ fn mode_of(lines: &str) -> Mode {
 
 #[test]
 fn modes_have_their_number_of_points() {
-    assert_eq!(mode_of("intro_points = 8"), Mode::Ordinary { points: 8 });
-    assert_eq!(mode_of("mode = \"ordinary\""), Mode::Ordinary { points: 3 });
+    let ordinary = |points, rotate| Mode::Ordinary { points, rotate };
+    assert_eq!(mode_of("intro_points = 8"), ordinary(8, Rotate::Daily));
+    assert_eq!(mode_of("mode = \"ordinary\"\nrotate = \"daily\""), ordinary(3, Rotate::Daily));
+    assert_eq!(mode_of("rotate = \"hourly\""), ordinary(3, Rotate::Hourly));
     assert_eq!(mode_of("mode = \"wide\""), Mode::Wide { points: 20 });
     assert_eq!(mode_of("mode = \"distinct\"\nintro_points = 10"), Mode::Distinct { points: 10 });
     for (lines, wanted) in [
@@ -117,6 +120,11 @@ fn modes_have_their_number_of_points() {
         (
             "mode = \"wide\"\nintro_points = 21",
             "line 10: intro_points: wanted is a whole number from 1 to 20",
+        ),
+        ("rotate = \"weekly\"", "line 9: rotate: wanted is \"daily\" or \"hourly\""),
+        (
+            "mode = \"wide\"\nrotate = \"hourly\"",
+            "line 10: rotate: only for mode = \"ordinary\"; wide evens out over an hour",
         ),
         ("mode = \"many\"", "line 9: mode: wanted is \"ordinary\", \"wide\" or \"distinct\""),
         ("max_intro_points = 20", "line 9: max_intro_points: replaced by mode and intro_points"),

@@ -2,7 +2,7 @@
 
 use super::MetricsConfig;
 use crate::descriptor::MAX_INTRO_POINTS;
-use crate::merge::Mode;
+use crate::merge::{Mode, Rotate};
 use onionkeep_common::config::Section;
 use onionkeep_common::ladder::Clockwork;
 use onionkeep_common::{Minutes, PeriodLength, PeriodRule};
@@ -50,7 +50,7 @@ pub(super) fn absolute(section: &Section<'_, '_>, key: &str) -> Option<PathBuf> 
     Some(path)
 }
 
-/// Reads `mode` and `intro_points`.
+/// Reads `mode`, `intro_points` and `rotate`.
 pub(super) fn mode(section: &Section<'_, '_>) -> Option<Mode> {
     if section.has(OLD_POINTS) {
         section.report(
@@ -65,12 +65,33 @@ pub(super) fn mode(section: &Section<'_, '_>) -> Option<Mode> {
     };
     match section.text("mode") {
         None | Some("ordinary") => {
-            Some(Mode::Ordinary { points: points(ORDINARY_POINTS..=ORDINARY_MOST, ORDINARY_POINTS) })
+            let points = points(ORDINARY_POINTS..=ORDINARY_MOST, ORDINARY_POINTS);
+            Some(Mode::Ordinary { points, rotate: rotate(section)? })
         }
-        Some("wide") => Some(Mode::Wide { points: points(1..=most, most) }),
-        Some("distinct") => Some(Mode::Distinct { points: points(1..=most, most) }),
+        Some(word @ ("wide" | "distinct")) => {
+            if section.has("rotate") {
+                section.report(
+                    "rotate",
+                    format!("rotate: only for mode = \"ordinary\"; {word} evens out over an hour"),
+                );
+            }
+            let points = points(1..=most, most);
+            Some(if word == "wide" { Mode::Wide { points } } else { Mode::Distinct { points } })
+        }
         Some(_other) => {
             section.report("mode", "mode: wanted is \"ordinary\", \"wide\" or \"distinct\"");
+            None
+        }
+    }
+}
+
+/// Reads `rotate`.
+fn rotate(section: &Section<'_, '_>) -> Option<Rotate> {
+    match section.text("rotate") {
+        None | Some("daily") => Some(Rotate::Daily),
+        Some("hourly") => Some(Rotate::Hourly),
+        Some(_other) => {
+            section.report("rotate", "rotate: wanted is \"daily\" or \"hourly\"");
             None
         }
     }

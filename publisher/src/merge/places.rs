@@ -69,7 +69,8 @@ mod tests {
     #[test]
     fn other_modes_have_one_set_and_a_tiny_ring_as_many_as_it_has_hsdirs() {
         let store = hsdirs(&[1, 2]);
-        for mode in [Mode::Ordinary { points: 3 }, Mode::Wide { points: 20 }] {
+        let rotate = super::super::Rotate::Daily;
+        for mode in [Mode::Ordinary { points: 3, rotate }, Mode::Wide { points: 20 }] {
             let places = Places::new(mode, &store, &store);
             assert_eq!((places.count(), places.set(&store[1])), (1, 0));
         }

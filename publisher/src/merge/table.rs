@@ -79,16 +79,25 @@ impl<'a, 't> Table<'a, 't> {
         }
     }
 
-    /// Whether what is held needs no second look: nobody lacks a place, or all have as many as are due.
+    /// Whether what is held needs no second look: nobody lacks a place, all have their share rounded up or down, or all have as
+    /// many as are due.
     fn is_good(&self, held: &Plan<'_, '_>) -> bool {
-        if self.situation.hold { self.lacks(&held.served()) == 0 } else { held.counts() == counts(&self.due) }
+        if self.situation.hold {
+            return self.lacks(&held.served()) == 0;
+        }
+        let counts_held = held.counts();
+        let has = |at: usize| counts_held.get(&at).copied().unwrap_or_default();
+        match self.wheel.is_daily() {
+            true => (0..self.usable.len()).all(|at| self.wheel.is_share(at, has(at))),
+            false => counts_held == counts(&self.due),
+        }
     }
 
     /// What is held, and in the places that are left what is due.
     fn keep<'p>(&'p self, held: &[Unit], taste: &'p Taste<'p>) -> Plan<'a, 'p> {
         let mut plan = self.plan(taste);
         plan.keep(held);
-        if self.situation.hold {
+        if self.situation.hold || self.wheel.is_daily() {
             plan.give(&self.missing(held));
         }
         plan

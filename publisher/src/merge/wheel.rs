@@ -5,7 +5,7 @@
 //! each descriptor, and exactly its share on average over the wheel's unknown start, at every moment, and over one
 //! turn from spoke to spoke whatever the start.
 
-use super::Mode;
+use super::{Mode, Rotate};
 use onionkeep_common::UnixTime;
 
 /// A turn from spoke to spoke in the modes that do not hide that points change, in **seconds**.
@@ -43,8 +43,10 @@ pub(super) struct Wheel {
     pub(super) places: usize,
     /// How the wheel moves.
     pace: Pace,
-    /// Whether it must not show that points change.
-    hidden: bool,
+    /// Whether what is listed stays for a whole time period.
+    daily: bool,
+    /// In how many **seconds** those change who are short of places while the wheel stands, and in how many steps.
+    restless: Pace,
 }
 
 /// How a wheel moves: once from spoke to spoke in so many **seconds**, in so many steps.
@@ -60,9 +62,14 @@ impl Wheel {
     /// Chooses the number of places and the pace for a mode.
     pub(super) fn new(sectors: Vec<Sector>, mode: Mode, sets: usize) -> Self {
         let total = sectors.iter().map(|sector| sector.weight).sum();
-        let hidden = matches!(mode, Mode::Ordinary { .. });
         let pace = Pace { turn: HOUR, steps: 1 };
-        let mut wheel = Self { sectors, total, sets, places: 0, pace, hidden };
+        let daily = matches!(mode, Mode::Ordinary { rotate: Rotate::Daily, .. });
+        let restless = match mode {
+            Mode::Ordinary { .. } if daily => Pace { turn: 24 * HOUR, steps: 1 },
+            Mode::Ordinary { .. } => pace,
+            Mode::Wide { .. } | Mode::Distinct { .. } => Pace { turn: HOUR, steps: STEPS_SHORT },
+        };
+        let mut wheel = Self { sectors, total, sets, places: 0, pace, daily, restless };
         let most = wheel.most(mode.points());
         wheel.places = match mode {
             Mode::Ordinary { .. } => most,
@@ -100,10 +107,11 @@ impl Wheel {
 
     /// How the wheel moves.
     ///
-    /// In ordinary mode one point or two change with each upload, as at a busy C tor service: a turn has as many hours as
-    /// there are backends, in steps that rarely change, so that a backend that comes or goes does not throw the wheel about.
+    /// In ordinary mode it stands for a whole time period, if its points are to stay as long as C tor's. Else one point or two change
+    /// with each upload, as at a busy C tor service: a turn has as many hours as there are backends, in steps that rarely
+    /// change, so that a backend that comes or goes does not throw the wheel about.
     fn pace_of(&self, mode: Mode) -> Pace {
-        if self.is_exact(self.places) {
+        if self.is_exact(self.places) || self.daily {
             return Pace { turn: HOUR, steps: 1 };
         }
         if let Mode::Ordinary { .. } = mode {
@@ -128,9 +136,8 @@ impl Wheel {
     }
 
     /// The pace with which those change who are short of places: the wheel's own, if it moves.
-    fn restless(&self) -> Pace {
-        let steps = if self.hidden { 1 } else { STEPS_SHORT };
-        if self.pace.steps > 1 { self.pace } else { Pace { turn: HOUR, steps } }
+    const fn restless(&self) -> Pace {
+        if self.pace.steps > 1 { self.pace } else { self.restless }
     }
 
     /// Which step since the beginning of time it is.
@@ -182,6 +189,22 @@ impl Wheel {
         self.sectors.get(at).is_some_and(|sector| sector.weight.saturating_mul(places) >= self.total)
     }
 
+    /// Whether what is listed stays for a whole time period.
+    pub(super) const fn is_daily(&self) -> bool {
+        self.daily
+    }
+
+    /// Whether so many places in one descriptor are a backend's share, rounded up or down.
+    pub(super) fn is_share(&self, at: usize, count: usize) -> bool {
+        let (places, count) = (u64::try_from(self.places), u64::try_from(count));
+        let (Ok(places), Ok(count), Some(sector)) = (places, count, self.sectors.get(at)) else {
+            return false;
+        };
+        let due = sector.weight.saturating_mul(places);
+        let has = count.saturating_mul(self.total);
+        has < due.saturating_add(self.total) && due < has.saturating_add(self.total)
+    }
+
     /// The backend at a point of the circle, which is taken modulo the circle's length.
     pub(super) fn at(&self, point: u64) -> Option<usize> {
         let mut left = point.checked_rem(self.total)?;
@@ -203,6 +226,13 @@ fn step(at: u64, turn: u64, steps: u64) -> u64 {
 /// A service's turns do not begin with the full hour, nor with those of others.
 fn start(seed: &[u8; 32]) -> u64 {
     number(seed, 8).checked_rem(24 * HOUR).unwrap_or_default()
+}
+
+/// The same seed with another start for each of many periods: together they lie evenly on the circle.
+pub(super) fn spread(mut seed: [u8; 32], period: u64) -> [u8; 32] {
+    let start = number(&seed, 0).wrapping_add(period.wrapping_mul(GOLDEN));
+    seed.iter_mut().zip(start.to_be_bytes()).for_each(|(octet, new)| *octet = new);
+    seed
 }
 
 /// Eight octets of a seed as a number.

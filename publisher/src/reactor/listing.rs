@@ -6,10 +6,9 @@ use super::period::Period;
 use crate::backend::Health;
 use crate::clients::Clients;
 use crate::log;
-use crate::merge::{Candidate, Merged, Mode, Situation, Stage, Turn, renew};
+use crate::merge::{Candidate, Merged, Mode, Rotate, Situation, Stage, Turn, renew};
 use crate::schedule::{Digest, Event, Why};
 use onionkeep_common::{IntroAuthKey, TimePeriod, UnixTime};
-use sha3::{Digest as _, Sha3_256};
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -84,8 +83,7 @@ impl Frontend {
         let stage = self.stage(at);
         let regular = matches!(upload, Some(Why::First | Why::Interval));
         let hidden = matches!(self.config.mode, Mode::Ordinary { .. });
-        let seed = Sha3_256::new().chain_update(b"onionkeep wheel v1").chain_update(&self.rank_secret[..]);
-        let seed = seed.chain_update(at.number.0.to_be_bytes()).finalize().into();
+        let seed = Rotate::seed(self.config.mode, &self.rank_secret, at.number);
         let period = self.periods.iter().find(|period| period.state.period == at)?;
         let others = self.periods.iter().filter(|other| other.state.period != at);
         let avoid: BTreeSet<IntroAuthKey> = others.flat_map(Period::keys).collect();

@@ -13,7 +13,7 @@ const HOUR: u64 = 3600;
 const BEGIN: UnixTime = UnixTime(20_000 * 24 * HOUR);
 
 /// As C tor's default.
-const THREE: Mode = Mode::Ordinary { points: 3 };
+const THREE: Mode = Mode::Ordinary { points: 3, rotate: Rotate::Hourly };
 
 /// Three backends, whose youngest points came in one hour after the other.
 struct World {

@@ -156,8 +156,12 @@ impl World {
 const LIMIT: f64 = 4.0;
 
 /// The modes with their most points.
-const MODES: [Mode; 3] =
-    [Mode::Ordinary { points: 3 }, Mode::Wide { points: 20 }, Mode::Distinct { points: 20 }];
+const MODES: [Mode; 4] = [
+    Mode::Ordinary { points: 3, rotate: Rotate::Hourly },
+    Mode::Wide { points: 20 },
+    Mode::Distinct { points: 20 },
+    Mode::Ordinary { points: 3, rotate: Rotate::Daily },
+];
 
 #[test]
 fn at_each_moment_distinct_serves_24_backends_by_weight() {
@@ -244,7 +248,7 @@ fn two_publishers_with_the_same_secret_choose_the_same() {
         let one = choose(&candidates, &situation);
         candidates.reverse();
         assert_eq!(choose(&candidates, &situation).digest(), one.digest());
-        let third = Situation { seed: &[8; 32], ..situation };
+        let third = Situation { seed: &[0x98; 32], ..situation };
         assert_ne!(choose(&candidates, &third).digest(), one.digest(), "another secret, another start");
     }
 }

@@ -21,7 +21,10 @@ pub(super) fn build(world: &[Vec<u8>]) -> Vec<Vec<IntroPoint>> {
 /// Any mode with the number of its sets.
 pub(super) fn modes() -> impl Strategy<Value = (Mode, usize)> {
     prop_oneof![
-        (3..9_usize).prop_map(|points| (Mode::Ordinary { points }, 1)),
+        (3..9_usize, any::<bool>()).prop_map(|(points, daily)| {
+            let rotate = if daily { Rotate::Daily } else { Rotate::Hourly };
+            (Mode::Ordinary { points, rotate }, 1)
+        }),
         (1..21_usize).prop_map(|points| (Mode::Wide { points }, 1)),
         (1..21_usize, 1..7_usize).prop_map(|(points, sets)| (Mode::Distinct { points }, sets)),
     ]

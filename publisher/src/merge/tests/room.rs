@@ -75,7 +75,7 @@ fn four_backends_on_three_relays_take_turns() {
         (0..4).map(|own| (1..4).map(|relay| point(own * 3 + relay, relay)).collect()).collect();
     let flow = flow(31);
     let candidates = candidates(&backends, &flow);
-    for (mode, step) in [(wide(20), 600), (Mode::Ordinary { points: 4 }, 3600)] {
+    for (mode, step) in [(wide(20), 600), (Mode::Ordinary { points: 4, rotate: Rotate::Hourly }, 3600)] {
         for secret in 0..4 {
             let sums = over_time(&candidates, mode, 1, secret, step);
             // Three of four in each of 240 steps: 180 each; the spread of a fair die is 6.7.
@@ -93,7 +93,7 @@ fn who_is_short_loses_in_proportion_to_its_weight() {
     let flow = flow(31);
     let mut candidates = candidates(&backends, &flow);
     (candidates[1].weight, candidates[2].weight) = (3, 4);
-    let sums = over_time(&candidates, Mode::Ordinary { points: 3 }, 1, 3, 3600);
+    let sums = over_time(&candidates, Mode::Ordinary { points: 3, rotate: Rotate::Hourly }, 1, 3, 3600);
     assert!(sums[0] * 2 < sums[1] && sums[0] * 6 > sums[1], "about one to three: {sums:?}");
 }
 
@@ -102,7 +102,7 @@ fn held_points_stay_when_relays_are_short_too() {
     let backends = crowd(9, 4, 5);
     let flow = flow(31);
     let candidates = candidates(&backends, &flow);
-    let mode = Mode::Ordinary { points: 8 };
+    let mode = Mode::Ordinary { points: 8, rotate: Rotate::Hourly };
     let before = at(&candidates, mode, 1, 0, &[], 1, false);
     for hour in 0..48 {
         let later = at(&candidates, mode, 1, hour * 3600, &[before.sets[0].keys()], 1, true);
@@ -121,7 +121,11 @@ proptest! {
         let (backends, flow) = (build(&world), flow(31));
         let mut candidates = candidates(&backends, &flow);
         candidates.iter_mut().zip(weights).for_each(|(candidate, weight)| candidate.weight = weight);
-        let step = if matches!(mode, Mode::Ordinary { .. }) { 3600 } else { 300 };
+        // Daily rotation goes on with the periods; `rotate` looks at it.
+        let (mode, step) = match mode {
+            Mode::Ordinary { points, .. } => (Mode::Ordinary { points, rotate: Rotate::Hourly }, 3600),
+            Mode::Wide { .. } | Mode::Distinct { .. } => (mode, 300),
+        };
         let sums = over_time(&candidates, mode, sets, secret, step);
         for (own, sum) in backends.iter().zip(&sums) {
             prop_assert_eq!(own.is_empty(), *sum == 0, "{:?} in {:?}", sums, mode);
