@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode, Stdio};
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
@@ -50,9 +50,27 @@ fn outside() -> Result<ExitCode> {
     let step = ClockStep::install(&run.path().join("step"), &programs)?;
     let mut inner = process::command(std::env::current_exe()?, User::Harness);
     inner.args(std::env::args_os().skip(1)).env(INSIDE, programs.join(clock_step::FILE));
-    let status = process::wrapped(step.outer(), &inner).status()?;
+    let mut moved = process::wrapped(step.outer(), &inner);
+    if let Some(urgent) = urgent() {
+        moved = process::wrapped(urgent, &moved);
+    } else {
+        println!("no real-time scheduling here: what else this machine does can show in the upload logs");
+    }
+    let status = moved.status()?;
     run.discard();
     Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// What runs a program before everything else on the machine, if that may be asked for: at 60 times the speed a tenth of a second is six, after
+/// which programs that wait for each other give up.
+fn urgent() -> Option<Command> {
+    let urgent = || {
+        let mut command = Command::new("chrt");
+        command.args(["--rr", "1"]);
+        command
+    };
+    let tried = urgent().arg("true").stderr(Stdio::null()).status();
+    tried.is_ok_and(|status| status.success()).then(urgent)
 }
 
 /// Collects and judges.
