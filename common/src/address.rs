@@ -84,7 +84,8 @@ impl OnionAddress {
 
     /// Writes the characters from number `skip` on.
     fn write_from(&self, skip: usize, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.text().iter().skip(skip).try_for_each(|octet| fmt::Write::write_char(f, char::from(*octet)))
+        let text = self.text();
+        f.write_str(text.get(skip..).and_then(|text| core::str::from_utf8(text).ok()).unwrap_or_default())
     }
 }
 

@@ -7,6 +7,9 @@ use curve25519_dalek::scalar::Scalar;
 use curve25519_dalek::traits::IsIdentity;
 use ed25519_dalek::{Signature as DalekSignature, VerifyingKey};
 
+mod verifier;
+pub use verifier::Verifier;
+
 /// Why 32 octets are not a key of the wanted kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

@@ -105,7 +105,9 @@ pub struct Fingerprint(pub [u8; 20]);
 
 impl fmt::Display for Fingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|octet| write!(f, "{octet:02X}"))
+        let mut text = [0; 40];
+        data_encoding::HEXUPPER.encode_mut(&self.0, &mut text);
+        f.write_str(core::str::from_utf8(&text).unwrap_or_default())
     }
 }
 
@@ -119,9 +121,11 @@ impl core::str::FromStr for Fingerprint {
     type Err = FingerprintError;
 
     fn from_str(text: &str) -> Result<Self, FingerprintError> {
-        let octets = data_encoding::HEXUPPER_PERMISSIVE.decode(text.as_bytes());
-        let octets = octets.map_err(|_position| FingerprintError)?;
-        Ok(Self(octets.try_into().map_err(|_length| FingerprintError)?))
+        let mut octets = [0; 20];
+        let digits: &[u8; 40] = text.as_bytes().try_into().map_err(|_length| FingerprintError)?;
+        let decoded = data_encoding::HEXUPPER_PERMISSIVE.decode_mut(digits, &mut octets);
+        decoded.map_err(|_position| FingerprintError)?;
+        Ok(Self(octets))
     }
 }
 

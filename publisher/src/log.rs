@@ -87,7 +87,8 @@ impl Line {
         if let Some(repeated) = repeated {
             let line = if repeated > 0 { self.with("repeated", repeated) } else { self };
             // A log that cannot be written has nowhere to complain to.
-            drop(writeln!(std::io::stderr().lock(), "{} {}", Iso(now), line.text));
+            // Written at once: stderr has no buffer of its own.
+            drop(std::io::stderr().lock().write_all(format!("{} {}\n", Iso(now), line.text).as_bytes()));
         }
     }
 }

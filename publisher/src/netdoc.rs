@@ -18,6 +18,20 @@ pub struct LineTooLong {
     pub line: usize,
 }
 
+/// Octets that are searched at once.
+const PIECE: usize = 32;
+
+/// Where `octet` comes first, looked for in pieces: a test of a whole piece has no branch for each octet.
+#[must_use]
+pub fn find(octets: &[u8], octet: u8) -> Option<usize> {
+    let (pieces, rest) = octets.as_chunks::<PIECE>();
+    let is_in = |piece: &[u8; PIECE]| piece.iter().fold(false, |found, other| found | (*other == octet));
+    let whole = pieces.iter().take_while(|piece| !is_in(piece)).count();
+    let from = whole.saturating_mul(PIECE);
+    let last = pieces.get(whole).map_or(rest, <[u8; PIECE]>::as_slice);
+    last.iter().position(|other| *other == octet).map(|at| from.saturating_add(at))
+}
+
 /// Cuts a stream of chunks into lines; holds at most one unfinished line.
 #[derive(Debug, Default)]
 pub struct LineSplitter {
@@ -38,7 +52,7 @@ impl LineSplitter {
         mut each: impl FnMut(usize, &[u8]) -> Result<(), E>,
     ) -> Result<(), E> {
         let mut rest = chunk;
-        while let Some(end) = rest.iter().position(|octet| *octet == b'\n') {
+        while let Some(end) = find(rest, b'\n') {
             let (line, tail) = rest.split_at_checked(end).unwrap_or((rest, &[]));
             self.count = self.count.saturating_add(1);
             if self.partial.is_empty() {
@@ -81,16 +95,23 @@ pub fn split_keyword(line: &str) -> (&str, &str) {
 pub fn base64(text: &str) -> Option<Vec<u8>> {
     let bare = text.trim_end_matches('=');
     let padding = text.len().saturating_sub(bare.len());
-    if padding > 2 || (padding > 0 && !text.len().is_multiple_of(4)) {
-        return None;
-    }
-    BASE64_NOPAD.decode(bare.as_bytes()).ok()
+    is_padded(text, padding).then(|| BASE64_NOPAD.decode(bare.as_bytes()).ok()).flatten()
+}
+
+/// Whether a text may end with so many signs of padding.
+const fn is_padded(text: &str, padding: usize) -> bool {
+    padding == 0 || (padding <= 2 && text.len().is_multiple_of(4))
 }
 
 /// Decodes base64 of exactly `N` octets, with or without padding.
 #[must_use]
 pub fn base64_array<const N: usize>(text: &str) -> Option<[u8; N]> {
-    base64(text)?.try_into().ok()
+    let bare = text.trim_end_matches('=');
+    let padding = text.len().saturating_sub(bare.len());
+    let mut octets = [0; N];
+    let fits = BASE64_NOPAD.decode_len(bare.len()) == Ok(N) && is_padded(text, padding);
+    let decoded = fits.then(|| BASE64_NOPAD.decode_mut(bare.as_bytes(), &mut octets).ok()).flatten();
+    decoded.map(|_all| octets)
 }
 
 /// What is wrong with the form of a line document.
@@ -138,7 +159,7 @@ impl core::error::Error for SyntaxError {}
 pub fn text_of(octets: &[u8]) -> Result<&str, SyntaxError> {
     let not_text = |at| SyntaxError { line: line_of(octets, at), what: Malformed::NotText };
     let text = core::str::from_utf8(octets).map_err(|error| not_text(error.valid_up_to()))?;
-    text.find('\0').map_or(Ok(text), |at| Err(not_text(at)))
+    find(octets, b'\0').map_or(Ok(text), |at| Err(not_text(at)))
 }
 
 /// The number of the line that octet `at` stands in.
@@ -219,7 +240,9 @@ impl<'a> Items<'a> {
         if self.rest.is_empty() {
             return None;
         }
-        let (line, rest) = self.rest.split_once('\n').unwrap_or((self.rest, ""));
+        let end = find(self.rest.as_bytes(), b'\n').and_then(|end| self.rest.split_at_checked(end));
+        let (line, rest) = end.unwrap_or((self.rest, ""));
+        let rest = rest.strip_prefix('\n').unwrap_or(rest);
         self.offset = self.offset.saturating_add(self.rest.len().saturating_sub(rest.len()));
         self.rest = rest;
         self.line = self.line.saturating_add(1);

@@ -124,6 +124,7 @@ pub async fn serve(path: &Path, config: Config) -> Result<Stopped, Failure> {
         skew: Skew::default(),
         alarms: alarm::Watch::default(),
         alarms_looked: UnixTime(0),
+        ticked: UnixTime(0),
         reload_refused: None,
         totals: Totals::default(),
         config,
@@ -186,6 +187,8 @@ struct Reactor {
     alarms: alarm::Watch,
     /// When they were looked at.
     alarms_looked: UnixTime,
+    /// The second in which the frontends were looked at; once is enough, but for a change that somebody asks for.
+    ticked: UnixTime,
     /// Why the last reload changed nothing, until one does.
     reload_refused: Option<String>,
     /// Counts for the metrics.
@@ -241,12 +244,16 @@ impl Reactor {
                 }
                 Woken::Control(request, caller) => {
                     let answer = self.answer(&request);
+                    self.ticked = UnixTime(0);
                     clients.spawn(caller.answer(answer));
                 }
                 Woken::Scrape(scraper) => {
                     clients.spawn(scraper.answer(self.metrics()));
                 }
-                Woken::Reload => drop(self.answer(&Request::Reload {})),
+                Woken::Reload => {
+                    drop(self.answer(&Request::Reload {}));
+                    self.ticked = UnixTime(0);
+                }
                 Woken::Time => {}
                 Woken::News(Some(news)) => self.news(news),
                 Woken::News(None) => self.lost(),
@@ -338,9 +345,12 @@ impl Reactor {
         }
         // At most once a second for each, and only those that have something to do: every event of one frontend would cost as
         // much as there are frontends and backends otherwise.
-        let due = self.frontends.iter().filter(|(_at, frontend)| frontend.is_due(now));
-        for service in due.map(|(at, _frontend)| *at).collect::<Vec<_>>() {
-            self.with(service, Frontend::tick);
+        if self.ticked != now {
+            self.ticked = now;
+            let due = self.frontends.iter().filter(|(_at, frontend)| frontend.is_due(now));
+            for service in due.map(|(at, _frontend)| *at).collect::<Vec<_>>() {
+                self.with(service, Frontend::tick);
+            }
         }
         self.look_at_alarms();
     }

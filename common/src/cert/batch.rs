@@ -13,7 +13,8 @@ use curve25519_dalek::scalar::Scalar;
 use curve25519_dalek::traits::{IsIdentity, VartimeMultiscalarMul};
 use sha2::{Digest, Sha512};
 
-/// Checks the signatures of `certs`, all of which must name `signer`, and of `texts`; the result is that of `certs`.
+/// Checks the signatures of `certs`, all of which must name `signer`, and of `texts`, each in its pieces one after the other; the
+/// result is that of `certs`.
 ///
 /// Says the same as [`UncheckedCert::check_signature`] on each, except that it may accept a signature that `signer`
 /// itself has made with a small-order part in it on purpose. It cannot say which one is wrong: ask them one by one.
@@ -25,15 +26,14 @@ use sha2::{Digest, Sha512};
 pub fn check_signatures(
     signer: &DescSigningKey,
     certs: &[UncheckedCert<'_>],
-    texts: &[(&[u8], Signature)],
+    texts: &[(&[&[u8]], Signature)],
 ) -> Result<Vec<SignatureChecked>, CertError> {
     if certs.iter().any(|cert| cert.signer != *signer.as_bytes()) {
         return Err(CertError::Signature);
     }
-    let signed = certs.iter().map(|cert| (cert.signed, &cert.signature));
-    let texts = texts.iter().map(|(text, signature)| (*text, &signature.0));
-    let equation = |(message, signature)| Equation::new(signer, message, signature);
-    let equations = signed.chain(texts).map(equation).collect::<Option<Vec<_>>>();
+    let signed = certs.iter().map(|cert| Equation::new(signer, &[cert.signed], &cert.signature));
+    let texts = texts.iter().map(|(text, signature)| Equation::new(signer, text, &signature.0));
+    let equations = signed.chain(texts).collect::<Option<Vec<_>>>();
     if equations.is_some_and(|equations| all_hold(signer, &equations)) {
         Ok(certs.iter().map(UncheckedCert::checked).collect())
     } else {
@@ -53,10 +53,11 @@ struct Equation {
 
 impl Equation {
     /// The equation of a signature; `None` if its scalar is not reduced.
-    fn new(signer: &DescSigningKey, message: &[u8], signature: &[u8; 64]) -> Option<Self> {
+    fn new(signer: &DescSigningKey, message: &[&[u8]], signature: &[u8; 64]) -> Option<Self> {
         let (r, rest) = signature.split_first_chunk::<32>()?;
         let s = Scalar::from_canonical_bytes(rest.try_into().ok()?).into_option()?;
-        let hash = Sha512::new().chain_update(r).chain_update(signer.as_bytes()).chain_update(message);
+        let mut hash = Sha512::new().chain_update(r).chain_update(signer.as_bytes());
+        message.iter().for_each(|piece| hash.update(piece));
         let k = Scalar::from_bytes_mod_order_wide(&hash.finalize().into());
         Some(Self { r: CompressedEdwardsY(*r), s, k })
     }
@@ -125,12 +126,14 @@ mod tests {
         let certs: Vec<_> = octets.iter().map(|octets| parse(&octets[..])).collect();
         let signer = DescSigningKey::from_bytes(public(1)).unwrap();
         let sign = |seed: u8| Signature(SigningKey::from_bytes(&[seed; 32]).sign(b"text").to_bytes());
-        let check = |text: &[u8], seed| check_signatures(&signer, &certs, &[(text, sign(seed))]).is_ok();
-        assert!(check(b"text", 1));
-        assert!(!check(b"another text", 1));
-        assert!(!check(b"text", 2));
-        assert!(check_signatures(&signer, &[], &[(b"text", sign(1))]).is_ok());
-        assert!(check_signatures(&signer, &[], &[(b"text", sign(2))]).is_err());
+        let check = |text: &[&[u8]], seed| check_signatures(&signer, &certs, &[(text, sign(seed))]).is_ok();
+        assert!(check(&[b"text"], 1));
+        assert!(check(&[b"te", b"", b"xt"], 1), "in pieces");
+        assert!(!check(&[b"another text"], 1));
+        assert!(!check(&[b"xt", b"te"], 1), "in another order");
+        assert!(!check(&[b"text"], 2));
+        assert!(check_signatures(&signer, &[], &[(&[b"text"], sign(1))]).is_ok());
+        assert!(check_signatures(&signer, &[], &[(&[b"text"], sign(2))]).is_err());
     }
 
     #[test]

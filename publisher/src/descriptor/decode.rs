@@ -169,7 +169,7 @@ impl Reader {
         }
         let keys = (&self.blinded, &self.subcredential);
         let decoded = decode_outer(&outer, keys, client_key, Some(now), checked)?;
-        checked.remember(decoded.intro_points.iter().map(|point| *point.auth_key()));
+        checked.remember(decoded.intro_points.iter());
         Ok(Some(decoded))
     }
 }
@@ -372,7 +372,8 @@ fn check_all(raws: &[RawPoint<'_>], outer: &Outer<'_>) -> Result<Vec<CheckedPair
     let signer = &outer.signing_key;
     let certs: Vec<_> = raws.iter().map(|raw| raw.certs(signer)).collect();
     let flat: Vec<_> = certs.iter().flatten().flat_map(|pair| [pair.auth, pair.enc]).collect();
-    let together = match check_signatures(signer, &flat, &[outer.signed()]) {
+    let (text, signature) = outer.signed();
+    let together = match check_signatures(signer, &flat, &[(&text, signature)]) {
         Ok(checked) => checked,
         Err(_one_of_them) => outer.check_signature().map(|()| Vec::new())?,
     };

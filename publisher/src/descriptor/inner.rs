@@ -183,7 +183,7 @@ impl<'t> RawPoint<'t> {
         let [.., sign] = &mut enc;
         let sign_bit = *sign & 0x80 != 0;
         *sign &= 0x7f;
-        if !self.enc_key.has_ed25519_form(&enc) {
+        if !checked.is_form(&self.enc_key, &enc) {
             return Err(self.enc_line.error(Fault::CertifiedKey));
         }
         let point = IntroPoint::with_form(self.links, self.onion_key, auth, (self.enc_key, enc));

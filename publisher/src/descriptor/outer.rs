@@ -7,6 +7,7 @@ use crate::netdoc::text_of;
 use core::fmt::Write;
 use data_encoding::{BASE64, BASE64_NOPAD};
 use onionkeep_common::cert::{CertType, SignatureChecked, TimelyCert};
+use onionkeep_common::keys::Verifier;
 use onionkeep_common::{DescSigningKey, EncodedCert, Signature, UncheckedCert, UnixTime};
 
 /// What the signature covers before the text.
@@ -46,8 +47,10 @@ pub(super) struct Outer<'t> {
     pub(super) blob_line: usize,
     /// Octets of the whole text.
     pub(super) len: usize,
-    /// What the signature covers.
-    message: String,
+    /// What checks signatures by it.
+    verifier: Verifier,
+    /// What the signature covers, without [`SIGNATURE_PREFIX`].
+    signed: &'t str,
     /// The signature.
     signature: Signature,
     /// Line of the signature.
@@ -87,8 +90,8 @@ impl<'t> Outer<'t> {
         if lifetime_minutes > MAX_LIFETIME {
             return Err(lifetime.error(Fault::Lifetime(lifetime_minutes)));
         }
-        let (cert, cert_line, signing_key) = read_cert(&table, expected, checked)?;
-        let (message, signature, signature_line) = read_signature(&table, text)?;
+        let (cert, cert_line, (signing_key, verifier)) = read_cert(&table, expected, checked)?;
+        let (signed, signature, signature_line) = read_signature(&table, text)?;
         let blob = table.required("superencrypted")?;
         let revision = table.required("revision-counter")?.number(0)?;
         Ok(Self {
@@ -100,21 +103,23 @@ impl<'t> Outer<'t> {
             blob: if known == Some(revision) { Vec::new() } else { blob.object("MESSAGE")? },
             blob_line: blob.item.line,
             len: octets.len(),
-            message,
+            verifier,
+            signed,
             signature,
             signature_line,
             table,
         })
     }
 
-    /// What the signature covers, and the signature: to be checked with others of the same key.
-    pub(super) const fn signed(&self) -> (&[u8], Signature) {
-        (self.message.as_bytes(), self.signature)
+    /// What the signature covers, in two pieces, and the signature: to be checked with others of the same key.
+    pub(super) const fn signed(&self) -> ([&'t [u8]; 2], Signature) {
+        ([SIGNATURE_PREFIX.as_bytes(), self.signed.as_bytes()], self.signature)
     }
 
     /// Checks the signature of the text.
     pub(super) fn check_signature(&self) -> Result<(), DescriptorError> {
-        self.signing_key.verify(self.message.as_bytes(), &self.signature).map_err(|_bad_signature| {
+        let (text, signature) = self.signed();
+        self.verifier.verify(&text, &signature).map_err(|_bad_signature| {
             let error = DescriptorError::new(Layer::Outer, Some("signature"), Fault::Signature);
             DescriptorError { line: Some(self.signature_line), ..error }
         })
@@ -138,38 +143,38 @@ impl<'t> Outer<'t> {
     }
 }
 
-/// Reads the certificate 08: (certificate, its line, the certified key).
+/// Reads the certificate 08: (certificate, its line, the certified key and what checks signatures by it).
 fn read_cert(
     table: &Table<'_>,
     expected: Option<&[u8; 32]>,
     checked: &mut Checked,
-) -> Result<(SignatureChecked, usize, DescSigningKey), DescriptorError> {
+) -> Result<(SignatureChecked, usize, (DescSigningKey, Verifier)), DescriptorError> {
     let entry = table.required("descriptor-signing-key-cert")?;
     let octets = entry.object("ED25519 CERT")?;
     let cert = UncheckedCert::parse(CertType::DescSigning, &octets).map_err(|error| entry.error(error))?;
     if expected.is_some_and(|expected| expected != cert.signer()) {
         return Err(entry.error(Fault::OtherService));
     }
-    let (cert, key) = checked.cert(&octets, cert).map_err(|error| entry.error(error))?;
-    Ok((cert, entry.item.line, key))
+    let (cert, key, verifier) = checked.cert(&octets, cert).map_err(|error| entry.error(error))?;
+    Ok((cert, entry.item.line, (key, verifier)))
 }
 
 /// Reads the signature over the text, all up to the line feed before the first line `signature`: (text, signature, line).
-fn read_signature(table: &Table<'_>, text: &str) -> Result<(String, Signature, usize), DescriptorError> {
+fn read_signature<'t>(
+    table: &Table<'_>,
+    text: &'t str,
+) -> Result<(&'t str, Signature, usize), DescriptorError> {
     let entry = table.last("signature")?;
     let signature = Signature(entry.octets(0)?);
     // A verifier takes the first such line for the end; it must be this one, not one hidden in an object.
     let signed = text.get(..entry.item.offset).unwrap_or_default();
-    let mut message = String::with_capacity(SIGNATURE_PREFIX.len().saturating_add(signed.len()));
-    message.push_str(SIGNATURE_PREFIX);
-    message.push_str(signed);
     // Base64 has no blanks, so there are few of them.
     let hidden =
         |(at, _blank): (usize, &str)| signed.get(..at).is_some_and(|head| head.ends_with("\nsignature"));
     if signed.match_indices(' ').any(hidden) {
         return Err(entry.error(Fault::Signature));
     }
-    Ok((message, signature, entry.item.line))
+    Ok((signed, signature, entry.item.line))
 }
 
 /// Appends an object in base64 lines of 64 characters, with a line feed after each but no line feed after the END line.

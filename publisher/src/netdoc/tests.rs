@@ -97,3 +97,42 @@ proptest::proptest! {
         }
     }
 }
+
+#[test]
+fn an_octet_is_found_where_it_comes_first_and_only_there() {
+    for len in 0..130 {
+        let bare = vec![b'x'; len];
+        assert_eq!(find(&bare, b'\n'), None, "{len}");
+        for at in 0..len {
+            let mut octets = bare.clone();
+            octets[at..].fill(b'\n');
+            assert_eq!(find(&octets, b'\n'), Some(at), "{at} of {len}");
+            assert_eq!(find(&octets, b'x'), (at > 0).then_some(0));
+        }
+    }
+}
+
+#[test]
+fn base64_of_a_fixed_length_is_read_as_that_of_any_length() {
+    let texts = [
+        "", "AA", "AA=", "AA==", "AAA", "AAA=", "AAA==", "AAAA", "AAAA=", "AAAAA", "AB", "A", "====", "A A",
+        "AAAA====",
+    ];
+    for text in texts {
+        assert_eq!(
+            base64_array::<1>(text).map(Vec::from),
+            base64(text).filter(|octets| octets.len() == 1),
+            "{text}"
+        );
+        assert_eq!(
+            base64_array::<2>(text).map(Vec::from),
+            base64(text).filter(|octets| octets.len() == 2),
+            "{text}"
+        );
+        assert_eq!(
+            base64_array::<3>(text).map(Vec::from),
+            base64(text).filter(|octets| octets.len() == 3),
+            "{text}"
+        );
+    }
+}

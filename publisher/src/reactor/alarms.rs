@@ -6,7 +6,6 @@ use super::period::Period;
 use crate::alarm::{Change, Finding, Key, Name, Raised};
 use crate::backend::Health;
 use crate::clock;
-use crate::consensus::Fingerprint;
 use crate::log::{self, Level, Line};
 use crate::merge::Mode;
 use crate::schedule::Desc;
@@ -266,11 +265,10 @@ fn share(percent: u32) -> usize {
 /// How many HSDirs hold a descriptor that they will still have in a while, and how many should.
 fn held(desc: &Desc, period: &Period, now: UnixTime) -> (usize, usize) {
     let hsdirs = &desc.plan().hsdirs;
-    let fresh = |answer: &super::period::Answer| {
-        answer.stored.is_some_and(|(_revision, at)| now.since(at) <= UPLOAD_OLD)
+    let held = |answer: &&super::period::Answer| {
+        let fresh = answer.stored.is_some_and(|(_revision, at)| now.since(at) <= UPLOAD_OLD);
+        fresh && period.is_current(answer)
     };
-    let held =
-        |hsdir: &&Fingerprint| period.is_current_at(hsdir) && period.answers.get(hsdir).is_some_and(fresh);
-    let stored = hsdirs.iter().filter(held).count();
+    let stored = hsdirs.iter().filter_map(|hsdir| period.answers.get(hsdir)).filter(held).count();
     (stored, hsdirs.len())
 }

@@ -7,10 +7,11 @@ use super::period::{Answer, Period};
 use crate::consensus::Fingerprint;
 use crate::descriptor;
 use crate::log;
+use crate::netdoc::find;
 use crate::schedule::{Event, Found};
 use crate::tor::FetchFailure;
 use onionkeep_common::{TimePeriod, UnixTime};
-use sha3::{Digest, Sha3_256};
+use sha2::{Digest, Sha256};
 
 /// What became of the copy that an HSDir took.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,11 +65,17 @@ pub(super) struct Look {
 
 /// A hash of a descriptor by its lines: line ends change on the way.
 pub(super) fn hash(text: &[u8]) -> [u8; 32] {
-    let mut hash = Sha3_256::new();
-    for line in text.trim_ascii_end().split(|octet| *octet == b'\n') {
-        hash.update(line.strip_suffix(b"\r").unwrap_or(line));
-        hash.update(b"\n");
+    let (mut hash, mut rest) = (Sha256::new(), text.trim_ascii_end());
+    // Whole pieces without a carriage return are hashed as they stand: tor's connection gives no other.
+    while let Some(at) = find(rest, b'\r') {
+        let (piece, after) = rest.split_at_checked(at).unwrap_or((rest, &[]));
+        hash.update(piece);
+        rest = after.strip_prefix(b"\r").unwrap_or_default();
+        if !rest.starts_with(b"\n") {
+            hash.update(b"\r");
+        }
     }
+    hash.update(rest);
     hash.finalize().into()
 }
 
@@ -87,6 +94,13 @@ impl Answer {
 }
 
 impl Period {
+    /// The counter of a descriptor with this hash if it is what the HSDir was sent, and its certificate has not ended.
+    pub(super) fn sent_and_timely(&self, hsdir: &Fingerprint, hash: &[u8; 32], now: UnixTime) -> Option<u64> {
+        let answer = self.answers.get(hsdir)?;
+        let (revision, _hash) = answer.sent.filter(|(_revision, sent)| sent == hash)?;
+        answer.sent_until.is_some_and(|end| !end.is_past(now)).then_some(revision)
+    }
+
     /// What a descriptor with this counter and hash is, against what the HSDir took; `None` if it took nothing.
     pub(super) fn judge(&self, hsdir: &Fingerprint, given: Option<(u64, [u8; 32])>) -> Option<Copy> {
         let answer = self.answers.get(hsdir)?;
@@ -111,16 +125,21 @@ impl Frontend {
         hands: &mut Hands<'_>,
     ) {
         let address = self.config.address;
+        let Some(period) = self.periods.iter_mut().find(|period| period.state.period == at) else { return };
         let read = |text: Vec<u8>| {
+            let hash = hash(&text);
+            // What we signed ourselves and gave this HSDir need not be verified; only its certificate may have ended since.
+            if let Some(revision) = period.sent_and_timely(&hsdir, &hash, hands.now) {
+                return Ok(Some((revision, hash)));
+            }
             let revision = descriptor::revision(&text, &address, at, hands.now);
-            revision.map(|revision| Some((revision, hash(&text)))).map_err(|error| error.to_string())
+            revision.map(|revision| Some((revision, hash))).map_err(|error| error.to_string())
         };
         let given = match answer {
             Ok(text) => read(text),
             Err(FetchFailure::NotFound) => Ok(None),
             Err(failure) => Err(failure.to_string()),
         };
-        let Some(period) = self.periods.iter_mut().find(|period| period.state.period == at) else { return };
         let found = match given {
             Ok(given) => {
                 let Some(copy) = period.judge(&hsdir, given) else { return };
@@ -178,12 +197,16 @@ impl Frontend {
 mod tests {
     use super::super::period::tests::{RUN, period};
     use super::*;
+    use onionkeep_common::ExpirationHours;
 
     #[test]
     fn line_ends_do_not_count_and_everything_else_does() {
         assert_eq!(hash(b"a\nb\n"), hash(b"a\r\nb"));
         assert_ne!(hash(b"a\nb\n"), hash(b"a\nc\n"));
         assert_ne!(hash(b"a\nb\n"), hash(b"ab\n"));
+        assert_ne!(hash(b"a\rb\n"), hash(b"ab\n"), "a carriage return alone ends no line");
+        assert_ne!(hash(b"a\r\r\nb\n"), hash(b"a\r\nb\n"));
+        assert_eq!(hash(b"a\nb \r\n\r\n"), hash(b"a\nb"));
     }
 
     #[test]
@@ -206,27 +229,43 @@ mod tests {
     }
 
     #[test]
+    fn what_was_sent_is_known_by_its_hash_until_its_certificate_ends() {
+        let (mut period, hsdir) = (period(1), Fingerprint([1; 20]));
+        period.uploaded(RUN, 50, false, &[]);
+        period.sent(RUN, hsdir, 50, "a\nb\n");
+        let known =
+            |period: &Period, hsdir, text: &[u8], now| period.sent_and_timely(&hsdir, &hash(text), now);
+        assert_eq!(known(&period, hsdir, b"a\nb\n", RUN), None, "it had no certificate");
+        let end = ExpirationHours(u32::try_from(RUN.0 / 3600).unwrap() + 2);
+        period.answers.get_mut(&hsdir).unwrap().sent_until = Some(end);
+        assert_eq!(known(&period, hsdir, b"a\r\nb\r\n", RUN), Some(50));
+        assert_eq!(known(&period, hsdir, b"a\nc\n", RUN), None, "another text");
+        assert_eq!(known(&period, Fingerprint([2; 20]), b"a\nb\n", RUN), None, "another HSDir");
+        assert_eq!(known(&period, hsdir, b"a\nb\n", end.time().plus(1)), None, "the certificate has ended");
+    }
+
+    #[test]
     fn an_hsdir_counts_until_a_look_tells_otherwise_and_again_from_the_next_upload_on() {
         let mut period = period(1);
         let hsdir = Fingerprint([1; 20]);
         let look = |copy| Some(Look { copy, revision: None, at: RUN });
         period.uploaded(RUN, 50, false, &[]);
         period.sent(RUN, hsdir, 50, "a");
-        assert!(!period.is_current_at(&hsdir), "sent is not stored");
+        assert!(!period.is_current(&period.answers[&hsdir]), "sent is not stored");
         period.answered(RUN, hsdir, "stored".to_owned(), Some(50));
-        assert!(period.is_current_at(&hsdir));
+        assert!(period.is_current(&period.answers[&hsdir]));
         for (copy, good) in
             [(Copy::Missing, false), (Copy::OtherOlder, false), (Copy::OtherNewer, true), (Copy::Held, true)]
         {
             period.answers.get_mut(&hsdir).unwrap().look = look(copy);
-            assert_eq!(period.is_current_at(&hsdir), good, "{copy:?}");
+            assert_eq!(period.is_current(&period.answers[&hsdir]), good, "{copy:?}");
         }
         period.answers.get_mut(&hsdir).unwrap().look = look(Copy::Missing);
         period.uploaded(RUN, 60, true, &[]);
         period.sent(RUN, hsdir, 60, "a");
         period.answered(RUN, hsdir, "stored".to_owned(), Some(60));
-        assert!(period.is_current_at(&hsdir));
+        assert!(period.is_current(&period.answers[&hsdir]));
         period.uploaded(RUN, 70, false, &[]);
-        assert!(!period.is_current_at(&hsdir), "another round");
+        assert!(!period.is_current(&period.answers[&hsdir]), "another round");
     }
 }

@@ -32,6 +32,8 @@ const SALT_LEN: usize = 16;
 pub(super) struct Answer {
     /// The last copy for it: its counter, and a hash of it.
     pub(super) sent: Option<(u64, [u8; 32])>,
+    /// The end of the certificate in that copy.
+    pub(super) sent_until: Option<ExpirationHours>,
     /// What it gave at the last look since that.
     pub(super) look: Option<Look>,
     /// The word for the status.
@@ -229,13 +231,15 @@ impl Period {
     /// A copy for an HSDir is made and on its way.
     pub(super) fn sent(&mut self, now: UnixTime, hsdir: Fingerprint, revision: u64, text: &str) {
         self.answered(now, hsdir, "sent".to_owned(), None);
+        let until = self.cert_expires();
         let answer = self.answers.entry(hsdir).or_default();
         (answer.sent, answer.look) = (Some((revision, look::hash(text.as_bytes()))), None);
+        answer.sent_until = until;
     }
 
     /// Whether an HSDir gives, as far as we know, what this descriptor is to be.
-    pub(super) fn is_current_at(&self, hsdir: &Fingerprint) -> bool {
-        let (Some(last), Some(answer)) = (self.last, self.answers.get(hsdir)) else { return false };
+    pub(super) fn is_current(&self, answer: &Answer) -> bool {
+        let Some(last) = self.last else { return false };
         answer.stored.is_some_and(|(revision, _at)| revision >= last.round)
             && answer.look.is_none_or(|look| look.copy.is_good())
     }

@@ -70,8 +70,10 @@ async fn within(
 /// Spec: control-spec, 3.35 (HSFETCH).
 async fn from_one(link: &Link, onion: &OnionAddress, hsdir: Fingerprint) -> Result<Vec<u8>, FetchFailure> {
     let lost = |_closed| FetchFailure::ConnectionLost;
-    let (_ticket, outcome) = link.open().enter(Key::of(onion, hsdir), Kind::Fetch).await.map_err(lost)?;
-    let reply = link.ask(&format!("HSFETCH {} SERVER={hsdir}", onion.bare())).await;
+    let key = Key::of(onion, hsdir);
+    let command = format!("HSFETCH {} SERVER={hsdir}", key.onion());
+    let (_ticket, outcome) = link.open().enter(key, Kind::Fetch).await.map_err(lost)?;
+    let reply = link.ask(&command).await;
     let reply = reply.map_err(|_ended| FetchFailure::ConnectionLost)?;
     match reply.code {
         250 => match outcome.await.map_err(|_ended| FetchFailure::ConnectionLost)? {

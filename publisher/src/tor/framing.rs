@@ -7,6 +7,7 @@
 
 use super::reply::Reply;
 use super::stream::{AsciiOnly, ControlStream};
+use crate::netdoc::find;
 use std::io;
 use tokio::io::{
     AsyncBufRead, AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, BufReader, ReadHalf, WriteHalf,
@@ -15,6 +16,8 @@ use torut::control::{Conn, ConnError};
 
 /// Octets read ahead from the socket: a descriptor of the usual size.
 const READ_AHEAD: usize = 16 * 1024;
+/// Octets of a line of the usual length.
+const USUAL: usize = 256;
 /// Octets of a reply at most.
 const REPLY_MOST: u64 = 1024 * 1024;
 
@@ -117,7 +120,7 @@ impl<S: AsyncBufRead + Unpin> Lines<S> {
     pub(super) async fn receive(&mut self) -> Result<Reply, FrameFault> {
         let (mut code, mut lines, mut left) = (None, Vec::new(), REPLY_MOST);
         loop {
-            let mut line = Vec::new();
+            let mut line = Vec::with_capacity(USUAL);
             self.line(&mut line, &mut left).await?;
             let (own, sign) = head(&line).ok_or(FrameFault::NotAReply)?;
             if *code.get_or_insert(own) != own {
@@ -137,6 +140,7 @@ impl<S: AsyncBufRead + Unpin> Lines<S> {
 
     /// Appends a data block up to its dot line, which is left out. `text` ends with the line before the block.
     async fn block(&mut self, text: &mut Vec<u8>, left: &mut u64) -> Result<(), FrameFault> {
+        text.reserve(READ_AHEAD);
         loop {
             let read = self.0.fill_buf().await?;
             // The dot line may have begun in what came before.
@@ -186,29 +190,22 @@ const END: &[u8] = b"\r\n";
 const DOT: &[u8] = b".\r\n";
 /// The same with the end of the line before.
 const LAST: &[u8] = b"\r\n.\r\n";
-/// Octets that are searched at once: a descriptor is nearly all base64, which has no dot.
-const PIECE: usize = 64;
 
-/// Where the dot line ends that ends a data block, not looking at what is before `from`.
+/// Where the dot line ends that ends a data block, not looking at what is before `from`: a descriptor is nearly all base64, which has
+/// no dot.
 fn last_line(text: &[u8], from: usize) -> Option<usize> {
     let mut begin = from;
-    while let Some(piece) = text.get(begin..).filter(|rest| !rest.is_empty()) {
-        let piece = piece.get(..PIECE).unwrap_or(piece);
-        if piece.contains(&b'.') {
-            let dots = piece.iter().enumerate().filter(|(_at, octet)| **octet == b'.');
-            for (at, _dot) in dots {
-                let start = begin.saturating_add(at).checked_sub(END.len());
-                let end = start.map(|start| start.saturating_add(LAST.len()));
-                if let (Some(start), Some(end)) = (start, end)
-                    && text.get(start..end) == Some(LAST)
-                {
-                    return Some(end);
-                }
-            }
+    loop {
+        let dot = begin.saturating_add(find(text.get(begin..)?, b'.')?);
+        let start = dot.checked_sub(END.len());
+        let end = start.map(|start| start.saturating_add(LAST.len()));
+        if let (Some(start), Some(end)) = (start, end)
+            && text.get(start..end) == Some(LAST)
+        {
+            return Some(end);
         }
-        begin = begin.saturating_add(piece.len());
+        begin = dot.saturating_add(1);
     }
-    None
 }
 
 /// The code of a line and whether it is the last, or a data block follows.

@@ -24,6 +24,11 @@ impl Key {
         (onion.len() == ADDRESS_LEN).then(|| Self { onion: onion.to_ascii_lowercase(), hsdir })
     }
 
+    /// The address, as commands have it.
+    pub(super) fn onion(&self) -> &str {
+        &self.onion
+    }
+
     /// The pair of an address and a relay.
     pub(super) fn of(onion: &onionkeep_common::OnionAddress, hsdir: Fingerprint) -> Self {
         Self { onion: onion.bare().to_string(), hsdir }

@@ -1,6 +1,7 @@
 //! One reply or event as text: its lines, words, values and data.
 
 use super::error::TorError;
+use crate::netdoc::find;
 use std::borrow::Cow;
 
 /// The longest piece of tor's text that an error message repeats.
@@ -64,13 +65,16 @@ fn unstuffed(data: &str) -> Vec<u8> {
         return Vec::new();
     }
     let mut text = Vec::with_capacity(data.len().saturating_add(1));
-    let mut begins = true;
-    for piece in data.split_inclusive('\n') {
-        let piece = if begins { piece.strip_prefix('.').unwrap_or(piece) } else { piece };
+    let (mut begins, mut rest) = (true, data.as_bytes());
+    while !rest.is_empty() {
+        let end = find(rest, b'\n').map_or(rest.len(), |end| end.saturating_add(1));
+        let (piece, after) = rest.split_at_checked(end).unwrap_or((rest, &[]));
+        rest = after;
+        let piece = if begins { piece.strip_prefix(b".").unwrap_or(piece) } else { piece };
         // A line feed alone ends no line.
-        let line = piece.strip_suffix("\r\n");
+        let line = piece.strip_suffix(b"\r\n");
         begins = line.is_some();
-        text.extend_from_slice(line.unwrap_or(piece).as_bytes());
+        text.extend_from_slice(line.unwrap_or(piece));
         if begins {
             text.push(b'\n');
         }
