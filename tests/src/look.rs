@@ -4,5 +4,6 @@ pub mod collect;
 pub mod judge;
 pub mod rows;
 pub mod sample;
+mod setup;
 pub mod spoil;
 pub mod uploads;

@@ -14,25 +14,21 @@ use anyhow::{Context, Result, ensure};
 
 use super::rows::{self, Subject};
 use super::sample::{self, Held};
+use super::setup::{AWAKE, BEGIN, DAY, add_line, balance, frontend, keys, set_clock};
 use super::uploads::{Log, Watch};
-use crate::daemon::{Programs, Publisher, PublisherTor, Service, Signer};
+use crate::clock;
+use crate::daemon::{Programs, Publisher, PublisherTor, Signer};
 use crate::descriptor::Opened;
 use crate::files::{self, RunDir};
-use crate::onionbalance::{self, Onionbalance};
+use crate::onionbalance::Onionbalance;
 use crate::process::User;
 use crate::report::Report;
 use crate::stage::RELAYS;
 use crate::tornet::{Client, Crowd, Network, Node, Pace};
 use crate::wait::{self, Seen};
-use crate::{clock, clock_step};
 
-/// Seconds of a day: a protocol run and a period.
-const DAY: u64 = 86_400;
 /// Seconds between two looks.
 const BETWEEN: u64 = 21_600;
-/// The clock begins at this second of a day, one hour after a period has begun: points are then 23 hours old when the next
-/// one does.
-const BEGIN: u64 = 46_800;
 /// The first look is so many seconds later: at 9:00.
 const FIRST: u64 = 72_000;
 /// Backends of every frontend.
@@ -43,10 +39,6 @@ const TOGETHER: usize = 4;
 const LIMIT: Duration = Duration::from_secs(240);
 /// Once the clocks go as usual, what is under way gets so long to end before anything is looked at.
 const CALM: Duration = Duration::from_secs(5);
-/// A tor that is asked by its controller only falls asleep after a day, and then has no consensus.
-const AWAKE: &str = "DormantTimeoutEnabled 0\n";
-/// A tor that fetches for many services while hours pass in a minute has many circuits under way.
-const BUSY: &str = "MaxClientCircuitsPending 1024\n";
 /// Of the time of an upload so many seconds are not known: acknowledgements of both descriptors are one list, and a counter
 /// tells it to some minutes. A row that goes by the full hour is odd only if it is so much earlier and later too.
 const SLACK: u64 = 600;
@@ -142,8 +134,7 @@ impl Collector {
         let mut plain = Crowd::start(&network, "plain", services, &[])?;
         let mut backends = Crowd::start(&network, "backends", BACKENDS, &ours)?;
         let mut inspector = Client::start(&network, "inspector")?;
-        inspector.node().add_to_torrc(AWAKE)?;
-        inspector.node().reload()?;
+        add_line(inspector.node(), AWAKE)?;
         let mut watches = vec![(Kind::CTor, Watch::start(plain.node().control()?)?)];
         backends.wait_published(LIMIT)?;
         plain.wait_published(LIMIT)?;
@@ -345,56 +336,6 @@ fn odd(kind: Kind, collected: &Collected) -> Result<Vec<String>> {
         }
     }
     Ok(counts.into_iter().map(|(finding, count)| format!("{finding} ({count} times)")).collect())
-}
-
-/// Puts the clock of the run to where it begins, and lets the signer's children find it: its keeper clears their environment,
-/// so that they look beside their program.
-fn set_clock(programs: &Programs) -> Result<()> {
-    let moved = clock::followed().context("the clock cannot be moved")?;
-    let into = clock::unix_now() % DAY;
-    moved.step(i64::try_from((DAY + BEGIN - into) % DAY)?)?;
-    Ok(std::os::unix::fs::symlink(moved.path(), programs.path(clock_step::FILE))?)
-}
-
-/// One of our frontends over all backends, in ordinary mode.
-fn frontend(address: &str, signer: &Signer, backends: &Crowd) -> Service {
-    Service {
-        address: address.to_owned(),
-        signer: Some(signer.socket()),
-        bundles: false,
-        backends: backends.members().to_vec(),
-        probe_interval: None,
-        mode: Some("ordinary"),
-        max_points: Some(3),
-        check_uploads: None,
-    }
-}
-
-/// A token with a key for each frontend, and a signer that serves them.
-fn keys(run: &RunDir, programs: &Programs, pace: Pace, count: usize) -> Result<(Signer, Vec<String>)> {
-    let mut signer = Signer::new(run.path(), programs, pace.test_period())?;
-    signer.init_token()?;
-    let addresses = (0..count).map(|_| signer.new_key()).collect::<Result<Vec<_>>>()?;
-    addresses.iter().try_for_each(|address| signer.allow(address))?;
-    signer.start()?;
-    Ok((signer, addresses))
-}
-
-/// Onionbalance with `count` addresses over the same backends, and its tor.
-fn balance(
-    run: &RunDir,
-    network: &Network,
-    count: usize,
-    backends: &[(String, String)],
-) -> Result<(Onionbalance, Node, Vec<String>)> {
-    let mut node = network.tor("balance", &format!("SocksPort 0\n{BUSY}{AWAKE}"))?;
-    network.wait_ready(&mut node)?;
-    let mut program = Onionbalance::new(run.path(), &node, false)?;
-    let frontends = (0..count).map(|_| program.new_frontend(backends.to_vec()));
-    let frontends = frontends.collect::<Result<Vec<onionbalance::Frontend>>>()?;
-    program.serve(&frontends)?;
-    program.start()?;
-    Ok((program, node, frontends.into_iter().map(|frontend| frontend.address).collect()))
 }
 
 /// Whole seconds as a number.
