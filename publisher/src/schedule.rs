@@ -128,7 +128,7 @@ impl Machine {
     /// Puts an event into the state.
     fn take(&mut self, now: UnixTime, event: Event, dice: &mut dyn Dice, out: &mut Vec<Action>) {
         match event {
-            Event::TorUp => self.tor_up = true,
+            Event::TorUp => self.tor_up(now, dice),
             Event::TorDown => self.tor_down(now),
             Event::Network(plan) => self.network(now, *plan, dice, out),
             Event::Points(period, points) => {
@@ -174,6 +174,13 @@ impl Machine {
         if let Some(clock) = self.backends.get_mut(&backend) {
             act(clock);
         }
+    }
+
+    /// tor can be used. What happened while it could not was not seen: a backend that restarted meanwhile answers probes, but its points that
+    /// are listed are dead. So all are fetched.
+    fn tor_up(&mut self, now: UnixTime, dice: &mut dyn Dice) {
+        self.tor_up = true;
+        self.backends.values_mut().for_each(|backend| backend.fetch_anew(now, dice));
     }
 
     /// The connection to tor ended.

@@ -46,8 +46,10 @@ pub struct Outcome {
     pub plain_failed: usize,
     /// How often each trouble was made.
     pub troubles: BTreeMap<&'static str, usize>,
-    /// Until every backend answered again after the end.
-    pub recovered: Duration,
+    /// Until every backend answered again after the end; `None` if not every one did.
+    pub recovered: Option<Duration>,
+    /// What kept them from it.
+    pub not_recovered: Option<String>,
 }
 
 impl Outcome {
@@ -255,17 +257,22 @@ impl<'a> Play<'a> {
     fn finish(mut self, told: &Receiver<Failure>) -> Result<Outcome> {
         let mended = Instant::now();
         let names = self.stage.backend_names();
-        self.stage.visit_until_all(&names, names.len(), RECOVERY)?;
-        self.stage
-            .publisher
-            .wait_status("the publisher to be there at the end", RECOVERY, |_status| Ok(()))?;
-        let recovered = mended.elapsed();
+        let answered = self.stage.visit_until_all(&names, names.len(), RECOVERY).and_then(|_counts| {
+            let what = "the publisher to be there at the end";
+            self.stage.publisher.wait_status(what, RECOVERY, |_status| Ok(()))
+        });
+        // What was seen before is told all the same.
+        let (recovered, not_recovered) = match answered {
+            Ok(()) => (Some(mended.elapsed()), None),
+            Err(error) => (None, Some(format!("{error:#}"))),
+        };
         self.learn_all()?;
         self.failures.extend(told.iter());
         let judged = self.failures.iter().map(|failure| {
             let (fault, evidence) = self.book.judge(failure);
             (failure.clone(), fault, evidence)
         });
-        Ok(Outcome { failures: judged.collect(), troubles: self.troubles, recovered, ..Outcome::default() })
+        let (failures, troubles) = (judged.collect(), self.troubles);
+        Ok(Outcome { failures, troubles, recovered, not_recovered, ..Outcome::default() })
     }
 }

@@ -175,7 +175,7 @@ impl BackendClock {
         }
     }
 
-    /// Fetches within the next seconds whatever happened before: a new period has begun.
+    /// Fetches within the next seconds whatever happened before: a new period has begun, or tor was away.
     pub fn fetch_anew(&mut self, now: UnixTime, dice: &mut dyn Dice) {
         self.misses = 0;
         self.fetch_soon(now, dice);

@@ -25,11 +25,17 @@ fn main() -> Result<()> {
     let [tor, killed, ours] = [Fault::Tor, Fault::JustKilled, Fault::Ours].map(|fault| outcome.count(fault));
     println!(
         "{} visits, {} failed: {ours} because of us, {killed} at a backend that had just been killed, {tor} while all \
-         that was listed was alive; every backend answered {:.1} s after the end",
+         that was listed was alive",
         outcome.visits,
         outcome.failures.len(),
-        outcome.recovered.as_secs_f64()
     );
+    match (outcome.recovered, &outcome.not_recovered) {
+        (Some(recovered), _none) => {
+            println!("every backend answered {:.1} s after the end", recovered.as_secs_f64());
+        }
+        (None, problem) => println!("not every backend answered after the end: {problem:?}"),
+    }
     ensure!(ours == 0, "{ours} visits failed because of us");
+    ensure!(outcome.recovered.is_some(), "not every backend answered after the end");
     Ok(())
 }

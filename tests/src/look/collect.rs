@@ -1,6 +1,6 @@
 //! Collects what HSDirs hold of plain C tor services and of frontends on one private network: the only place that builds that set-up.
 //!
-//! All plain services live in one tor, and all backends in another; every frontend has all of those backends. Nobody
+//! All plain services live in one tor; every frontend has backends of its own, those of a few frontends in one tor. Nobody
 //! visits: only descriptors and uploads are looked at. Periods, votes, uploads and the life of introduction points are those of the
 //! public network; days pass in minutes because the clocks of all programs go faster (docs/decisions/0047-days-on-a-real-network.md).
 //! Whenever something is looked at, they go as usual.
@@ -14,7 +14,9 @@ use anyhow::{Context, Result, ensure};
 
 use super::rows::{self, Subject};
 use super::sample::{self, Held};
-use super::setup::{AWAKE, BEGIN, DAY, add_line, balance, frontend, keys, set_clock};
+use super::setup::{
+    AWAKE, BACKENDS, BEGIN, DAY, TOGETHER, add_line, backends_of, balance, frontend, keys, set_clock,
+};
 use super::uploads::{Log, Watch};
 use crate::clock;
 use crate::daemon::{Programs, Publisher, PublisherTor, Signer};
@@ -35,10 +37,6 @@ const FIRST: u64 = 115_200;
 /// In the first seconds of a day all services make new descriptors at once; the clocks then go only a third as fast, or circuits time out that
 /// the machine has no time to build.
 const CROWDED: u64 = 3 * 3600;
-/// Backends of every frontend.
-const BACKENDS: usize = 4;
-/// Frontends of one publisher.
-const TOGETHER: usize = 4;
 /// How long all first uploads may take.
 const LIMIT: Duration = Duration::from_secs(240);
 /// Once the clocks go as usual, what is under way gets so long to end before anything is looked at.
@@ -105,7 +103,7 @@ pub struct Collector {
     /// Hears of uploads.
     watches: Vec<(Kind, Watch)>,
     /// The frontends' backends.
-    _backends: Crowd,
+    _backends: Vec<Crowd>,
     /// The plain services.
     _plain: Crowd,
     /// The signer.
@@ -136,21 +134,22 @@ impl Collector {
         let (network, (signer, ours)) = (network?, custody?);
         report.waiting("the services");
         let mut plain = Crowd::start(&network, "plain", services, &[])?;
-        let mut backends = Crowd::start(&network, "backends", BACKENDS, &ours)?;
+        let mut backends = backends_of(&network, &ours)?;
         let mut inspector = Client::start(&network, "inspector")?;
         add_line(inspector.node(), AWAKE)?;
         let mut watches = vec![(Kind::CTor, Watch::start(plain.node().control()?)?)];
-        backends.wait_published(LIMIT)?;
+        backends.iter_mut().try_for_each(|crowd| crowd.wait_published(LIMIT))?;
         plain.wait_published(LIMIT)?;
         let mut publishers = Vec::new();
-        for (number, addresses) in ours.chunks(TOGETHER).enumerate() {
+        for (number, (addresses, crowd)) in ours.chunks(TOGETHER).zip(&backends).enumerate() {
             let mut tor = PublisherTor::start(&network, &format!("publisher{number}"))?;
             watches.push((Kind::Ours, Watch::start(tor.node.control()?)?));
             let place = run.path().join(format!("p{number}"));
             files::make_dir(&place, User::Harness, 0o755)?;
             let mut publisher = Publisher::new(&place, &programs, &tor)?;
-            publisher
-                .serve(addresses.iter().map(|address| frontend(address, &signer, &backends)).collect())?;
+            let own = crowd.members().chunks(BACKENDS);
+            let services = addresses.iter().zip(own).map(|(address, own)| frontend(address, &signer, own));
+            publisher.serve(services.collect())?;
             publisher.start()?;
             publishers.push((publisher, tor));
         }
@@ -161,7 +160,9 @@ impl Collector {
         let onionbalance = if others == 0 {
             None
         } else {
-            let (program, mut node, addresses) = balance(&run, &network, others, backends.members())?;
+            let own = backends.first().and_then(|crowd| crowd.members().chunks(BACKENDS).next());
+            let own = own.context("Onionbalance needs backends: at least one frontend of ours")?;
+            let (program, mut node, addresses) = balance(&run, &network, others, own)?;
             watches.push((Kind::Onionbalance, Watch::start(node.control()?)?));
             all.extend(named(Kind::Onionbalance, addresses));
             Some((program, node))

@@ -13,6 +13,10 @@ pub(super) const DAY: u64 = 86_400;
 /// The clock begins at this second of a day, one hour after a period has begun: points are then 23 hours old when the next
 /// one does.
 pub(super) const BEGIN: u64 = 46_800;
+/// Backends of every frontend.
+pub(super) const BACKENDS: usize = 4;
+/// Frontends of one publisher.
+pub(super) const TOGETHER: usize = 4;
 /// A tor that is asked by its controller only falls asleep after a day, and then has no consensus.
 pub(super) const AWAKE: &str = "DormantTimeoutEnabled 0\n";
 /// A tor that fetches for many services while hours pass in a minute has many circuits under way.
@@ -27,19 +31,27 @@ pub(super) fn set_clock(programs: &Programs) -> Result<()> {
     Ok(std::os::unix::fs::symlink(moved.path(), programs.path(clock_step::FILE))?)
 }
 
+/// The backends of all frontends, those of one publisher's frontends in one tor.
+pub(super) fn backends_of(network: &Network, frontends: &[String]) -> Result<Vec<Crowd>> {
+    let crowd = |(number, addresses): (usize, &[String])| {
+        Crowd::start(network, &format!("backends{number}"), BACKENDS * addresses.len(), addresses)
+    };
+    frontends.chunks(TOGETHER).enumerate().map(crowd).collect()
+}
+
 /// Adds a line to a running tor's torrc.
 pub(super) fn add_line(node: &mut Node, line: &str) -> Result<()> {
     node.add_to_torrc(line)?;
     node.reload()
 }
 
-/// One of our frontends over all backends, in ordinary mode.
-pub(super) fn frontend(address: &str, signer: &Signer, backends: &Crowd) -> Service {
+/// One of our frontends over these backends (names and addresses), in ordinary mode.
+pub(super) fn frontend(address: &str, signer: &Signer, backends: &[(String, String)]) -> Service {
     Service {
         address: address.to_owned(),
         signer: Some(signer.socket()),
         bundles: false,
-        backends: backends.members().to_vec(),
+        backends: backends.to_vec(),
         probe_interval: None,
         mode: Some("ordinary"),
         max_points: Some(3),

@@ -71,6 +71,26 @@ fn a_lost_tor_is_waited_for_and_what_was_under_way_is_done_again() {
 }
 
 #[test]
+fn after_tor_was_away_all_backends_are_fetched_since_some_may_have_restarted() {
+    let mut bench = Bench::running();
+    let fetches = |actions: Vec<Action>| -> Vec<(usize, Reach)> {
+        let fetch = |action| {
+            if let Action::Fetch { backend, reach } = action { Some((backend, reach)) } else { None }
+        };
+        actions.into_iter().filter_map(fetch).collect()
+    };
+    assert_eq!(fetches(bench.after(10)), [], "they were fetched a moment ago");
+    bench.feed(Event::TorDown);
+    assert_eq!(fetches(bench.after(30)), []);
+    let mut found = fetches(bench.feed(Event::TorUp));
+    for _second in 0..4 {
+        found.extend(fetches(bench.after(1)));
+    }
+    found.sort_by_key(|(backend, _reach)| *backend);
+    assert_eq!(found, [(0, Reach::Some), (1, Reach::Some)], "three HSDirs of each, within seconds");
+}
+
+#[test]
 fn nothing_is_uploaded_under_a_consensus_that_is_not_live() {
     let mut bench = Bench::running();
     bench.now = bench.now.plus(3 * 3600 + 86_400 + 1);
