@@ -4,6 +4,7 @@
 
 use core::fmt;
 use data_encoding::BASE64_NOPAD;
+use memchr::memchr;
 
 pub mod date;
 
@@ -16,20 +17,6 @@ pub const MAX_STREAMED_LINE: usize = 64 * 1024;
 pub struct LineTooLong {
     /// Number of the line, from 1.
     pub line: usize,
-}
-
-/// Octets that are searched at once.
-const PIECE: usize = 32;
-
-/// Where `octet` comes first, looked for in pieces: a test of a whole piece has no branch for each octet.
-#[must_use]
-pub fn find(octets: &[u8], octet: u8) -> Option<usize> {
-    let (pieces, rest) = octets.as_chunks::<PIECE>();
-    let is_in = |piece: &[u8; PIECE]| piece.iter().fold(false, |found, other| found | (*other == octet));
-    let whole = pieces.iter().take_while(|piece| !is_in(piece)).count();
-    let from = whole.saturating_mul(PIECE);
-    let last = pieces.get(whole).map_or(rest, <[u8; PIECE]>::as_slice);
-    last.iter().position(|other| *other == octet).map(|at| from.saturating_add(at))
 }
 
 /// Cuts a stream of chunks into lines; holds at most one unfinished line.
@@ -52,7 +39,7 @@ impl LineSplitter {
         mut each: impl FnMut(usize, &[u8]) -> Result<(), E>,
     ) -> Result<(), E> {
         let mut rest = chunk;
-        while let Some(end) = find(rest, b'\n') {
+        while let Some(end) = memchr(b'\n', rest) {
             let (line, tail) = rest.split_at_checked(end).unwrap_or((rest, &[]));
             self.count = self.count.saturating_add(1);
             if self.partial.is_empty() {
@@ -159,7 +146,7 @@ impl core::error::Error for SyntaxError {}
 pub fn text_of(octets: &[u8]) -> Result<&str, SyntaxError> {
     let not_text = |at| SyntaxError { line: line_of(octets, at), what: Malformed::NotText };
     let text = core::str::from_utf8(octets).map_err(|error| not_text(error.valid_up_to()))?;
-    find(octets, b'\0').map_or(Ok(text), |at| Err(not_text(at)))
+    memchr(b'\0', octets).map_or(Ok(text), |at| Err(not_text(at)))
 }
 
 /// The number of the line that octet `at` stands in.
@@ -240,7 +227,7 @@ impl<'a> Items<'a> {
         if self.rest.is_empty() {
             return None;
         }
-        let end = find(self.rest.as_bytes(), b'\n').and_then(|end| self.rest.split_at_checked(end));
+        let end = memchr(b'\n', self.rest.as_bytes()).and_then(|end| self.rest.split_at_checked(end));
         let (line, rest) = end.unwrap_or((self.rest, ""));
         let rest = rest.strip_prefix('\n').unwrap_or(rest);
         self.offset = self.offset.saturating_add(self.rest.len().saturating_sub(rest.len()));

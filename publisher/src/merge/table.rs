@@ -87,9 +87,10 @@ impl<'a, 't> Table<'a, 't> {
         }
         let counts_held = held.counts();
         let has = |at: usize| counts_held.get(&at).copied().unwrap_or_default();
-        match self.wheel.is_daily() {
-            true => (0..self.usable.len()).all(|at| self.wheel.is_share(at, has(at))),
-            false => counts_held == counts(&self.due),
+        if self.wheel.is_daily() {
+            (0..self.usable.len()).all(|at| self.wheel.is_share(at, has(at)))
+        } else {
+            counts_held == counts(&self.due)
         }
     }
 

@@ -11,6 +11,9 @@ mod properties;
 mod room;
 mod rotate;
 
+/// As many points as C tor's default, evening out within hours.
+const HOURLY: Mode = Mode::Ordinary { points: 3, rotate: Rotate::Hourly };
+
 /// A point with key number `key` on relay number `relay`.
 pub(crate) fn point(key: u8, relay: u8) -> IntroPoint {
     let mut links = vec![2, 0, 6, 127, 0, 0, 1, 0, 80, 2, 20];
@@ -108,8 +111,7 @@ fn wide_lists_as_many_as_give_whole_shares() {
 fn ordinary_lists_its_number_whatever_the_backends() {
     for count in 1..9 {
         let (backends, flow) = (apart(count, 3), flow(31));
-        let choice =
-            one(&candidates(&backends, &flow), &[], Mode::Ordinary { points: 3, rotate: Rotate::Hourly }, 1);
+        let choice = one(&candidates(&backends, &flow), &[], HOURLY, 1);
         assert_eq!(choice.points.len(), 3, "{count} backends");
     }
     let (backends, flow) = (apart(1, 2), flow(31));
@@ -245,7 +247,7 @@ fn distinct_spreads_each_backends_points_over_the_sets() {
 fn the_other_descriptors_points_are_left_alone_where_others_are_left() {
     let (backends, flow) = (apart(3, 3), flow(31));
     let candidates = candidates(&backends, &flow);
-    let mode = Mode::Ordinary { points: 3, rotate: Rotate::Hourly };
+    let mode = HOURLY;
     let first = one(&candidates, &[], mode, 1);
     let avoid: BTreeSet<_> = keys(&first).into_iter().collect();
     let secret = [2; 32];
@@ -269,7 +271,7 @@ fn the_other_descriptors_points_are_left_alone_where_others_are_left() {
 #[test]
 fn held_points_are_only_replaced_when_they_are_dead() {
     let (mut backends, flow) = (apart(8, 3), flow(31));
-    let mode = Mode::Ordinary { points: 3, rotate: Rotate::Hourly };
+    let mode = HOURLY;
     let before = at(&candidates(&backends, &flow), mode, 1, 0, &[], 1, false);
     let listed = [before.sets[0].keys()];
     for hour in 0..48 {
@@ -287,15 +289,7 @@ fn held_points_are_only_replaced_when_they_are_dead() {
 #[test]
 fn what_nobody_fetches_any_more_goes_on_while_its_backends_live() {
     let (backends, flow) = (apart(3, 3), flow(31));
-    let merged = at(
-        &candidates(&backends, &flow),
-        Mode::Ordinary { points: 3, rotate: Rotate::Hourly },
-        1,
-        0,
-        &[],
-        1,
-        false,
-    );
+    let merged = at(&candidates(&backends, &flow), HOURLY, 1, 0, &[], 1, false);
     assert_eq!(merged.kept(&[0, 1, 2]).unwrap().digest(), merged.digest());
     assert!(merged.kept(&[0, 2]).is_none(), "a backend of it is gone");
     assert!(Merged::default().kept(&[0, 1, 2]).is_none(), "nothing is listed");
@@ -305,7 +299,7 @@ fn what_nobody_fetches_any_more_goes_on_while_its_backends_live() {
 fn a_backend_that_is_due_a_place_gets_it_at_once() {
     let (backends, flow) = (apart(3, 3), flow(31));
     let candidates = candidates(&backends, &flow);
-    let mode = Mode::Ordinary { points: 3, rotate: Rotate::Hourly };
+    let mode = HOURLY;
     let before = one(&candidates[..2], &[], mode, 1);
     let after = at(&candidates, mode, 1, 60, &[keys(&before)], 1, true);
     assert_eq!(counts(&after.sets[0], 3), [1, 1, 1]);
@@ -331,15 +325,7 @@ fn ordinary_changes_one_point_or_two_with_each_upload_and_serves_all_in_a_day() 
 
 /// An ordinary descriptor's choice for a regular upload.
 fn one_at(candidates: &[Candidate<'_>], now: u64, listed: &[IntroAuthKey]) -> Choice {
-    let merged = at(
-        candidates,
-        Mode::Ordinary { points: 3, rotate: Rotate::Hourly },
-        1,
-        now,
-        &[listed.to_vec()],
-        1,
-        false,
-    );
+    let merged = at(candidates, HOURLY, 1, now, &[listed.to_vec()], 1, false);
     merged.sets.into_iter().next().unwrap()
 }
 

@@ -99,20 +99,6 @@ proptest::proptest! {
 }
 
 #[test]
-fn an_octet_is_found_where_it_comes_first_and_only_there() {
-    for len in 0..130 {
-        let bare = vec![b'x'; len];
-        assert_eq!(find(&bare, b'\n'), None, "{len}");
-        for at in 0..len {
-            let mut octets = bare.clone();
-            octets[at..].fill(b'\n');
-            assert_eq!(find(&octets, b'\n'), Some(at), "{at} of {len}");
-            assert_eq!(find(&octets, b'x'), (at > 0).then_some(0));
-        }
-    }
-}
-
-#[test]
 fn base64_of_a_fixed_length_is_read_as_that_of_any_length() {
     let texts = [
         "", "AA", "AA=", "AA==", "AAA", "AAA=", "AAA==", "AAAA", "AAAA=", "AAAAA", "AB", "A", "====", "A A",

@@ -7,9 +7,9 @@ use super::period::{Answer, Period};
 use crate::consensus::Fingerprint;
 use crate::descriptor;
 use crate::log;
-use crate::netdoc::find;
 use crate::schedule::{Event, Found};
 use crate::tor::FetchFailure;
+use memchr::memchr;
 use onionkeep_common::{TimePeriod, UnixTime};
 use sha2::{Digest, Sha256};
 
@@ -67,7 +67,7 @@ pub(super) struct Look {
 pub(super) fn hash(text: &[u8]) -> [u8; 32] {
     let (mut hash, mut rest) = (Sha256::new(), text.trim_ascii_end());
     // Whole pieces without a carriage return are hashed as they stand: tor's connection gives no other.
-    while let Some(at) = find(rest, b'\r') {
+    while let Some(at) = memchr(b'\r', rest) {
         let (piece, after) = rest.split_at_checked(at).unwrap_or((rest, &[]));
         hash.update(piece);
         rest = after.strip_prefix(b"\r").unwrap_or_default();

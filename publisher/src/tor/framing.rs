@@ -7,7 +7,7 @@
 
 use super::reply::Reply;
 use super::stream::{AsciiOnly, ControlStream};
-use crate::netdoc::find;
+use memchr::memchr;
 use std::io;
 use tokio::io::{
     AsyncBufRead, AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, BufReader, ReadHalf, WriteHalf,
@@ -196,7 +196,7 @@ const LAST: &[u8] = b"\r\n.\r\n";
 fn last_line(text: &[u8], from: usize) -> Option<usize> {
     let mut begin = from;
     loop {
-        let dot = begin.saturating_add(find(text.get(begin..)?, b'.')?);
+        let dot = begin.saturating_add(memchr(b'.', text.get(begin..)?)?);
         let start = dot.checked_sub(END.len());
         let end = start.map(|start| start.saturating_add(LAST.len()));
         if let (Some(start), Some(end)) = (start, end)

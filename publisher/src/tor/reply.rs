@@ -1,7 +1,7 @@
 //! One reply or event as text: its lines, words, values and data.
 
 use super::error::TorError;
-use crate::netdoc::find;
+use memchr::memchr;
 use std::borrow::Cow;
 
 /// The longest piece of tor's text that an error message repeats.
@@ -67,7 +67,7 @@ fn unstuffed(data: &str) -> Vec<u8> {
     let mut text = Vec::with_capacity(data.len().saturating_add(1));
     let (mut begins, mut rest) = (true, data.as_bytes());
     while !rest.is_empty() {
-        let end = find(rest, b'\n').map_or(rest.len(), |end| end.saturating_add(1));
+        let end = memchr(b'\n', rest).map_or(rest.len(), |end| end.saturating_add(1));
         let (piece, after) = rest.split_at_checked(end).unwrap_or((rest, &[]));
         rest = after;
         let piece = if begins { piece.strip_prefix(b".").unwrap_or(piece) } else { piece };

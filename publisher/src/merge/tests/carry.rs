@@ -1,7 +1,7 @@
 //! What stays listed over the start of a period, what is replaced when, and what happens where clients fetch no more.
 
 use super::super::*;
-use super::point;
+use super::{HOURLY, point};
 use crate::backend::Backend;
 use crate::consensus::Lives;
 use crate::descriptor::{Decoded, Lengths};
@@ -11,9 +11,6 @@ use onionkeep_common::{BlindedId, DescSigningKey, ExpirationHours, PeriodLength,
 const HOUR: u64 = 3600;
 /// The shared random value of period 1 is known.
 const BEGIN: UnixTime = UnixTime(20_000 * 24 * HOUR);
-
-/// As C tor's default.
-const THREE: Mode = Mode::Ordinary { points: 3, rotate: Rotate::Hourly };
 
 /// Three backends, whose youngest points came in one hour after the other.
 struct World {
@@ -61,7 +58,7 @@ impl World {
         for hour in std::iter::once(1).chain(first - 1..first + 3) {
             world.look(hour, 1, |own| vec![own, own + 1, own + if own / 10 + first <= hour { 3 } else { 2 }]);
         }
-        world.merged = world.choose(hours(first + 3), Stage::Coming, true, THREE);
+        world.merged = world.choose(hours(first + 3), Stage::Coming, true, HOURLY);
         world
     }
 
@@ -137,12 +134,12 @@ fn the_youngest_point_of_each_backend_is_taken() {
 #[test]
 fn at_the_start_of_a_period_nothing_changes() {
     let mut world = World::after_noon(21);
-    world.merged = world.choose(hours(37), Stage::Shown, false, THREE);
+    world.merged = world.choose(hours(37), Stage::Shown, false, HOURLY);
     assert_eq!(world.listed(), [3, 13, 23]);
     // The first was not there at 20 hours: relied on for 18 hours from then, less a quarter.
     assert_eq!(world.memo.next(), Some(hours(38).minus(900)));
     assert!(!world.memo.is_due(hours(37)) && world.memo.is_due(hours(38)));
-    world.merged = world.choose(hours(38), Stage::Shown, false, THREE);
+    world.merged = world.choose(hours(38), Stage::Shown, false, HOURLY);
     let kept = world.listed();
     assert!(!kept.contains(&3) && kept.contains(&13) && kept.contains(&23), "{kept:?}");
 }
@@ -151,7 +148,7 @@ fn at_the_start_of_a_period_nothing_changes() {
 fn an_upload_replaces_what_would_not_last_until_the_next_one() {
     // Relied on until 37:45, 38:45 and 39:45; the next upload comes at 39 hours at the latest.
     let mut world = World::after_noon(21);
-    world.merged = world.choose(hours(37), Stage::Shown, true, THREE);
+    world.merged = world.choose(hours(37), Stage::Shown, true, HOURLY);
     let kept = world.listed();
     assert!(!kept.contains(&3) && !kept.contains(&13) && kept.contains(&23), "{kept:?}");
     assert_eq!(world.memo.next(), Some(hours(40).minus(900)));
@@ -161,10 +158,10 @@ fn an_upload_replaces_what_would_not_last_until_the_next_one() {
 fn an_upload_leaves_one_point_at_least_that_is_seen() {
     // All would last until the next upload.
     let mut world = World::after_noon(24);
-    world.merged = world.choose(hours(37), Stage::Shown, true, THREE);
+    world.merged = world.choose(hours(37), Stage::Shown, true, HOURLY);
     let kept = world.listed();
     assert!(!kept.contains(&3) && kept.contains(&13) && kept.contains(&23), "{kept:?}");
-    world.merged = world.choose(hours(38), Stage::Shown, true, THREE);
+    world.merged = world.choose(hours(38), Stage::Shown, true, HOURLY);
     assert_eq!(world.listed(), kept, "one is seen by now");
 }
 
@@ -184,7 +181,7 @@ fn what_clients_fetch_no_more_changes_one_by_one_when_points_would_be_over() {
     for minute in 0..=11 * 60 {
         let now = hours(37).plus(minute * 60);
         let before = world.merged.keys();
-        world.merged = world.choose(now, Stage::Past, false, THREE);
+        world.merged = world.choose(now, Stage::Past, false, HOURLY);
         let gone = before.difference(&world.merged.keys()).count();
         assert!(gone <= 1 && world.merged.keys().len() == 3);
         changes.extend(std::iter::repeat_n(now.since(BEGIN) / HOUR, gone));
@@ -200,7 +197,7 @@ fn without_its_backend_nothing_is_kept() {
     let mut world = World::after_noon(21);
     world.backends.truncate(2);
     for stage in [Stage::Shown, Stage::Past] {
-        let merged = world.choose(hours(37), stage, false, THREE);
+        let merged = world.choose(hours(37), stage, false, HOURLY);
         assert_eq!(merged.count(2), 0, "{stage:?}");
         assert_eq!(merged.keys().len(), 3, "{stage:?}");
     }

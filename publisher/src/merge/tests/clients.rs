@@ -157,7 +157,7 @@ const LIMIT: f64 = 4.0;
 
 /// The modes with their most points.
 const MODES: [Mode; 4] = [
-    Mode::Ordinary { points: 3, rotate: Rotate::Hourly },
+    HOURLY,
     Mode::Wide { points: 20 },
     Mode::Distinct { points: 20 },
     Mode::Ordinary { points: 3, rotate: Rotate::Daily },

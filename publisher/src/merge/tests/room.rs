@@ -93,7 +93,7 @@ fn who_is_short_loses_in_proportion_to_its_weight() {
     let flow = flow(31);
     let mut candidates = candidates(&backends, &flow);
     (candidates[1].weight, candidates[2].weight) = (3, 4);
-    let sums = over_time(&candidates, Mode::Ordinary { points: 3, rotate: Rotate::Hourly }, 1, 3, 3600);
+    let sums = over_time(&candidates, HOURLY, 1, 3, 3600);
     assert!(sums[0] * 2 < sums[1] && sums[0] * 6 > sums[1], "about one to three: {sums:?}");
 }
 

@@ -8,8 +8,6 @@ const DAY: u64 = 86_400;
 const SECRET: [u8; 32] = [9; 32];
 /// As C tor lists them.
 const DAILY: Mode = Mode::Ordinary { points: 3, rotate: Rotate::Daily };
-/// The same, evening out sooner.
-const HOURLY: Mode = Mode::Ordinary { points: 3, rotate: Rotate::Hourly };
 
 /// A choice for a regular upload, `hour` hours into a period.
 fn upload(
