@@ -148,6 +148,8 @@ struct Watched {
     theirs: History,
     /// Looks at which not all responsible HSDirs had the frontend's descriptor.
     gaps: Vec<String>,
+    /// The same of the C tor service, which says something about the network only.
+    their_gaps: Vec<String>,
     /// Visits that were answered.
     visits: usize,
 }
@@ -158,7 +160,7 @@ impl Watched {
         // The plain service was started some moments earlier, and the hour may have turned since.
         let (ours, theirs) =
             (History::new("frontend", since), History::new("C tor", since.saturating_sub(90)));
-        Self { ours, theirs, gaps: Vec::new(), visits: 0 }
+        Self { ours, theirs, gaps: Vec::new(), their_gaps: Vec::new(), visits: 0 }
     }
 
     /// Looks at both, as every HSDir holds them.
@@ -173,7 +175,8 @@ impl Watched {
             }
             history.look(held.values(), (from, clock::unix_now()));
             if held.len() < HSDIRS {
-                self.gaps.push(format!("{} of {HSDIRS} HSDirs have one of {address}", held.len()));
+                let gaps = if address == stage.address { &mut self.gaps } else { &mut self.their_gaps };
+                gaps.push(format!("{} of {HSDIRS} HSDirs have one of {address}", held.len()));
             }
         }
         Ok(())
@@ -192,7 +195,12 @@ impl Watched {
 
     /// No missed upload, no wrong certificate, nothing that C tor would not show; and each spoiled frontend is caught.
     fn judge(&self, keys: &Keys, log: &str) -> Result<()> {
-        ensure!(self.gaps.is_empty(), "missed uploads: {:?}", self.gaps);
+        ensure!(
+            self.gaps.is_empty(),
+            "missed uploads: {:?}; of the C tor service: {:?}",
+            self.gaps,
+            self.their_gaps
+        );
         let missed: Vec<_> =
             log.lines().filter(|line| MISSED.iter().any(|word| line.contains(word))).collect();
         ensure!(missed.is_empty(), "missed uploads:\n{}", missed.join("\n"));

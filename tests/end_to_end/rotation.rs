@@ -17,6 +17,9 @@ const PACE: Duration = Duration::from_secs(1);
 /// Longest time for one visit.
 const VISIT_LIMIT: Duration = Duration::from_secs(30);
 
+/// So many lines of a client's log are shown of a visit that failed.
+const LAST_WORDS: usize = 40;
+
 /// What the visitors saw.
 #[derive(Default)]
 struct Seen {
@@ -24,6 +27,8 @@ struct Seen {
     took: Vec<Duration>,
     /// When a visit failed, why, and how the second try at once went.
     failures: Vec<(Duration, String, Result<Duration, String>)>,
+    /// What the client's tor told after a first try had failed.
+    told: Vec<String>,
 }
 
 /// Visits once a second through a period and two more intervals.
@@ -56,7 +61,11 @@ pub(crate) fn tell(stage: &mut Stage) -> Result<()> {
 /// Starts all of them side by side.
 fn start_clients(network: &Network) -> Result<Vec<Client>> {
     thread::scope(|scope| {
-        let start = |number| scope.spawn(move || Client::start(network, &format!("turn{number}")));
+        let start = |number| {
+            scope.spawn(move || {
+                Client::start_with(network, &format!("turn{number}"), "Log [rend]info stdout\n")
+            })
+        };
         let tasks: Vec<_> = (0..CLIENTS).map(start).collect();
         tasks.into_iter().map(|task| task.join().expect("the task does not panic")).collect()
     })
@@ -73,6 +82,8 @@ fn visit_in_turn(mut client: Client, address: &str, turn: usize, span: Duration)
         match client.get(address, VISIT_LIMIT) {
             Ok(Answer { took, .. }) => seen.took.push(took),
             Err(error) => {
+                let at = next.as_secs();
+                seen.told.push(format!("client {turn}, {at} s: {error:#}\n{}", last_words(&mut client)));
                 let again = client.get(address, VISIT_LIMIT).map(|answer| answer.took);
                 seen.failures.push((next, format!("{error:#}"), again.map_err(|error| format!("{error:#}"))));
             }
@@ -80,6 +91,13 @@ fn visit_in_turn(mut client: Client, address: &str, turn: usize, span: Duration)
         next = (next + PACE * u32::try_from(CLIENTS)?).max(start.elapsed());
     }
     Ok(seen)
+}
+
+/// The end of what a client's tor says of onion services.
+fn last_words(client: &mut Client) -> String {
+    let log = std::fs::read_to_string(client.node().dir().join("stdout")).unwrap_or_default();
+    let lines: Vec<_> = log.lines().collect();
+    lines[lines.len().saturating_sub(LAST_WORDS)..].join("\n")
 }
 
 /// Number of blinded keys under which the frontend's descriptor was found while the visits went on, each of which must
@@ -134,7 +152,12 @@ fn judge(stage: &Stage, seen: &[Seen], keys: usize) -> Result<()> {
         took.len(), at(50), at(95), at(100), failures.len()
     ));
     let total = took.len() + failures.len();
-    ensure!(failures.iter().all(|(_, _, again)| again.is_ok()), "a client could not connect: {failures:?}");
+    let told: Vec<_> = seen.iter().flat_map(|seen| &seen.told).map(String::as_str).collect();
+    ensure!(
+        failures.iter().all(|(_, _, again)| again.is_ok()),
+        "a client could not connect: {failures:?}\n{}",
+        told.join("\n")
+    );
     ensure!(
         failures.iter().all(|(_, why, _)| !why.contains("descriptor")),
         "a descriptor was missing: {failures:?}"
