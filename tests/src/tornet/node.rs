@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use super::control::Control;
+use crate::clock;
 use crate::files;
 use crate::process::{self, Process, User};
 use crate::wait;
@@ -14,6 +15,11 @@ use crate::wait;
 const CONTROL_LIMIT: Duration = Duration::from_secs(20);
 /// How long a tor may take to end in good order.
 const STOP_LIMIT: Duration = Duration::from_secs(10);
+/// How long a circuit may take to be built, in seconds. After a hundred circuits tor learns it by itself: on one machine a tenth of a
+/// second, and gives up all circuits of a moment in which the machine is busy (docs/decisions/0053-patient-circuits.md).
+const PATIENCE: u64 = 10;
+/// The same where the clocks go a minute or two in a second.
+const PATIENCE_IN_FAST_TIME: u64 = 900;
 
 /// A tor with a data directory of its own, running or stopped.
 pub struct Node {
@@ -38,6 +44,7 @@ impl Node {
     /// Writes the configuration: what every node has, then `torrc`.
     pub fn write_torrc(&self, torrc: &str) -> Result<()> {
         let dir = self.dir.display();
+        let patience = if clock::followed().is_some() { PATIENCE_IN_FAST_TIME } else { PATIENCE };
         let common = format!(
             "DataDirectory {dir}/data\n\
              DataDirectoryGroupReadable 1\n\
@@ -52,7 +59,9 @@ impl Node {
              ShutdownWaitLength 0\n\
              NumCPUs 1\n\
              ConnLimit 60\n\
-             PathsNeededToBuildCircuits 0.67\n"
+             PathsNeededToBuildCircuits 0.67\n\
+             LearnCircuitBuildTimeout 0\n\
+             CircuitBuildTimeout {patience}\n"
         );
         files::write(&self.dir.join("empty"), "", User::Tor, 0o644)?;
         files::write(&self.dir.join("torrc"), format!("{common}{torrc}"), User::Tor, 0o644)
