@@ -10,7 +10,7 @@ use onionkeep_common::paper::{
     Bundle, BundleSlot, FileDigest, Kind, LedgerHead, Previous, Purpose, Request, RequestId, Slot,
 };
 use onionkeep_common::{
-    CertBody, DescSigningKey, ExpirationHours, OnionAddress, PeriodNumber, TimePeriod, UnixTime,
+    CertBody, DescSigningKey, EncodedCert, ExpirationHours, OnionAddress, PeriodNumber, TimePeriod, UnixTime,
 };
 use std::path::{Path, PathBuf};
 
@@ -79,36 +79,10 @@ impl Stage {
 
     /// What a right ceremony makes of a request.
     pub(crate) fn bundle(&self, request: &Path, kind: Kind, now: UnixTime) -> Bundle {
-        let read = Request::parse(&std::fs::read(request).unwrap()).unwrap();
-        let (digest, request) = (read.digest, read.content);
-        let asked = if kind == Kind::Main { &request.slots } else { &request.standby };
-        Bundle {
-            purpose: Purpose::Real,
-            kind,
-            onion: request.onion,
-            request: request.id,
-            request_digest: digest,
-            sequence: request.sequence,
-            previous: request.previous,
-            created: now,
-            clockwork: request.clockwork,
-            ledger: LedgerHead { sequence: 5, hash: [9; 32] },
-            auditor: auditor(AUDITOR),
-            slots: asked.iter().map(|slot| self.slot(&request.clockwork, slot)).collect(),
-        }
-    }
-
-    /// One slot with its ladder.
-    fn slot(&self, clockwork: &Clockwork, slot: &Slot) -> BundleSlot {
-        let period = TimePeriod { number: slot.period, length: clockwork.rule.length };
-        let blinded = self.token.identity.blinded(period).unwrap();
-        let first = clockwork.ladder(slot.period).0;
-        let rungs = u32::try_from(clockwork.rungs(slot.period)).unwrap();
-        let cert = |rung| {
-            let body = CertBody::desc_signing(&slot.key, ExpirationHours(first.0 + rung), &blinded);
+        answer(request, kind, now, |period, key, expires| {
+            let body = CertBody::desc_signing(key, expires, &self.token.identity.blinded(period).unwrap());
             self.token.sign_for(period, &body)
-        };
-        BundleSlot { period: slot.period, key: slot.key, first, certs: (0..rungs).map(cert).collect() }
+        })
     }
 
     pub(crate) fn import(&self, bundle: &Bundle, now: UnixTime) -> Result<Imported, CeremonyError> {
@@ -125,6 +99,41 @@ impl Stage {
 
     pub(crate) fn bundles(&self) -> Bundles {
         Bundles::open(&self.state_dir(), self.store.onion)
+    }
+}
+
+/// What a right ceremony makes of a request, by a token that certifies a key for a period.
+pub(crate) fn answer(
+    request: &Path,
+    kind: Kind,
+    now: UnixTime,
+    certify: impl Fn(TimePeriod, &DescSigningKey, ExpirationHours) -> EncodedCert,
+) -> Bundle {
+    let read = Request::parse(&std::fs::read(request).unwrap()).unwrap();
+    let (digest, request) = (read.digest, read.content);
+    let asked = if kind == Kind::Main { &request.slots } else { &request.standby };
+    // One slot with its ladder.
+    let slot = |slot: &Slot| {
+        let clockwork = &request.clockwork;
+        let period = TimePeriod { number: slot.period, length: clockwork.rule.length };
+        let first = clockwork.ladder(slot.period).0;
+        let rungs = u32::try_from(clockwork.rungs(slot.period)).unwrap();
+        let cert = |rung| certify(period, &slot.key, ExpirationHours(first.0 + rung));
+        BundleSlot { period: slot.period, key: slot.key, first, certs: (0..rungs).map(cert).collect() }
+    };
+    Bundle {
+        purpose: Purpose::Real,
+        kind,
+        onion: request.onion,
+        request: request.id,
+        request_digest: digest,
+        sequence: request.sequence,
+        previous: request.previous,
+        created: now,
+        clockwork: request.clockwork,
+        ledger: LedgerHead { sequence: 5, hash: [9; 32] },
+        auditor: auditor(AUDITOR),
+        slots: asked.iter().map(slot).collect(),
     }
 }
 

@@ -203,6 +203,8 @@ impl Frontend {
 
     /// Whether its clocks are to be looked at: something is due, it was not looked at for some time, or time went back.
     pub(super) fn is_due(&self, now: UnixTime) -> bool {
+        #[cfg(test)]
+        super::tests::seconds::note(self.index, now);
         let waited = now.since(self.ticked);
         now < self.ticked || (waited > 0 && (self.wake <= now || waited >= LOOK.as_secs()))
     }

@@ -1,8 +1,10 @@
 //! The whole publisher in pretended time, with tor, signers and backends that are played.
 
 mod alarms;
+mod bundled;
 mod isolation;
 mod running;
+pub(super) mod seconds;
 mod stage;
 mod unwritten;
 mod withheld;
