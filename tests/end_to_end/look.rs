@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use onionkeep_tests::daemon::Service;
 use onionkeep_tests::descriptor::Opened;
+use onionkeep_tests::look::moment::Between;
 use onionkeep_tests::look::rows::{self, Subject};
 use onionkeep_tests::stage::{HSDIRS, Stage};
 use onionkeep_tests::tornet::{Backend, ServiceKind};
@@ -114,12 +115,42 @@ pub(crate) fn rows_can_tell() -> Result<()> {
         |opened: Opened| rows::one(&Subject::new("a vector", BTreeMap::from([(String::new(), opened)])));
     let accepted = odd(original.clone())?;
     ensure!(accepted.iter().all(|row| row.starts_with("row 3,")), "C tor is told from itself: {accepted:?}");
+    certificate_can_tell(&original)?;
     for (row, altered) in alterations(&original)? {
         let found = odd(altered)?;
         ensure!(
             found.iter().any(|one| one.starts_with(&format!("row {row},"))),
             "row {row} sees nothing: {found:?}"
         );
+    }
+    Ok(())
+}
+
+/// Row 3: C tor's own certificate fits the hour of its upload, also where the hour's turn lies between the moments at which it can have been made,
+/// and no certificate that ends an hour earlier or later fits where it does not.
+fn certificate_can_tell(original: &Opened) -> Result<()> {
+    let odd = |expires: u32, earliest: f64, latest: f64| -> Result<bool> {
+        let opened = Opened { expires, ..original.clone() };
+        let held = BTreeMap::from([(String::new(), opened)]);
+        let found = rows::one(&Subject::uploaded("a vector", held, Between { earliest, latest }))?;
+        Ok(found.iter().any(|row| row.starts_with("row 3,")))
+    };
+    let own = original.expires;
+    // The full hour up to which C tor makes this certificate.
+    let turn = f64::from(own - 54) * 3600.0;
+    for (earliest, latest, fitting) in [
+        (turn - 1800.0, turn - 1500.0, vec![own]),
+        (turn - 3500.0, turn, vec![own]),
+        (turn - 100.0, turn + 200.0, vec![own, own + 1]),
+        (turn - 3700.0, turn - 3400.0, vec![own - 1, own]),
+    ] {
+        for expires in own - 2..=own + 2 {
+            let wanted = !fitting.contains(&expires);
+            ensure!(
+                odd(expires, earliest, latest)? == wanted,
+                "row 3, an end {expires} beside {own}, made {earliest} to {latest} with {turn}: odd is not {wanted}"
+            );
+        }
     }
     Ok(())
 }

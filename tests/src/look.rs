@@ -2,6 +2,7 @@
 
 pub mod collect;
 pub mod judge;
+pub mod moment;
 pub mod rows;
 pub mod sample;
 mod setup;

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
+use super::moment::{self, Between};
 use super::rows::{self, Subject};
 use super::sample::{self, Held};
 use super::setup::{
@@ -41,9 +42,6 @@ const CROWDED: u64 = 3 * 3600;
 const LIMIT: Duration = Duration::from_secs(240);
 /// Once the clocks go as usual, what is under way gets so long to end before anything is looked at.
 const CALM: Duration = Duration::from_secs(5);
-/// Of the time of an upload so many seconds are not known: acknowledgements of both descriptors are one list, and a counter
-/// tells it to some minutes. A row that goes by the full hour is odd only if it is so much earlier and later too.
-const SLACK: u64 = 600;
 /// Addresses that are asked for at the same time.
 const BATCH: usize = 4;
 /// The longest sleep between two looks at whether everybody runs.
@@ -201,7 +199,7 @@ impl Collector {
         let (mut at, mut before) = (begun + FIRST, None);
         for round in 1..=rounds {
             self.wait_for(at, speed)?;
-            let held = self.look()?;
+            let held = self.look(speed)?;
             for (kind, address) in &self.services {
                 let Some(now) = held.get(address) else { continue };
                 found.entry(*kind).or_default().looks.push((now.clone(), last.get(address).cloned()));
@@ -274,8 +272,8 @@ impl Collector {
         }
     }
 
-    /// What all HSDirs hold of every service.
-    fn look(&mut self) -> Result<BTreeMap<String, Held>> {
+    /// What all HSDirs hold of every service; `speed`: how fast the clocks went before.
+    fn look(&mut self, speed: u32) -> Result<BTreeMap<String, Held>> {
         let mut held = BTreeMap::new();
         let addresses: Vec<_> = self.services.iter().map(|(_kind, address)| address.clone()).collect();
         for batch in addresses.chunks(BATCH) {
@@ -287,8 +285,7 @@ impl Collector {
                 if opened.is_empty() {
                     continue;
                 }
-                let newest = opened.values().map(|opened| opened.revision).max().unwrap_or_default();
-                let uploaded = self.upload_of(&address, newest);
+                let uploaded = self.upload_of(&address, &opened, speed);
                 held.insert(address.clone(), Held::new(&address, uploaded, opened));
             }
         }
@@ -303,13 +300,13 @@ impl Collector {
         Ok(held)
     }
 
-    /// When HSDirs acknowledged the upload with this revision: of all uploads of a service, the one that its counter fits
-    /// best, because tor does not say which of the two descriptors was stored. Now if none is known.
-    fn upload_of(&self, address: &str, revision: u64) -> f64 {
-        let logs = self.watches.iter().map(|(_kind, watch)| watch.log(address));
-        let off = |at: f64| sample::counter_off(at, revision, seconds(DAY)).abs();
-        let best = logs.flat_map(|log| log.stored).min_by(|a, b| off(*a).total_cmp(&off(*b)));
-        best.unwrap_or_else(|| clock::since_1970().as_secs_f64())
+    /// When the newest of these descriptors, by HSDir, was uploaded.
+    fn upload_of(&self, address: &str, held: &BTreeMap<String, Opened>, speed: u32) -> Between {
+        let acks: Vec<_> = self.watches.iter().flat_map(|(_kind, watch)| watch.acks(address)).collect();
+        let newest = held.values().map(|opened| opened.revision).max().unwrap_or_default();
+        let holders = held.iter().filter(|(_hsdir, opened)| opened.revision == newest);
+        let holders = holders.map(|(hsdir, _opened)| &**hsdir).collect();
+        moment::of(&acks, &holders, newest, clock::since_1970().as_secs_f64(), speed)
     }
 
     /// The upload logs between two looks.
@@ -341,10 +338,7 @@ fn odd(kind: Kind, collected: &Collected) -> Result<Vec<String>> {
                 .entry(format!("row 16, {name}: two descriptors of one time share points"))
                 .or_default() += 1;
         }
-        let seen: u64 = held.uploaded.to_string().split('.').next().unwrap_or_default().parse()?;
-        let at = |seen| rows::one(&Subject::seen_at(name, held.copies.clone(), seen));
-        let (earlier, later) = (at(seen - SLACK)?, at(seen + SLACK)?);
-        for finding in at(seen)?.into_iter().filter(|row| earlier.contains(row) && later.contains(row)) {
+        for finding in rows::one(&Subject::uploaded(name, held.copies.clone(), held.uploaded))? {
             *counts.entry(finding).or_default() += 1;
         }
     }

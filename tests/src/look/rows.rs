@@ -1,7 +1,9 @@
 //! The rows themselves: each looks at a subject without knowing who made it, and says what it found odd.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
+use super::moment::Between;
 use crate::clock;
 use crate::descriptor::{Opened, object, value};
 use anyhow::{Context, Result};
@@ -9,8 +11,8 @@ use data_encoding::{BASE64, BASE64_NOPAD};
 use onionkeep_common::cert::{CertType, UncheckedCert};
 use serde_json::Value;
 
-/// Seconds in an hour.
-const HOUR: u64 = 3600;
+/// An hour.
+const HOUR: Duration = Duration::from_secs(3600);
 /// Plaintext of the middle layer is padded to a multiple of this.
 const BLOCK: usize = 10_000;
 
@@ -20,21 +22,23 @@ pub struct Subject {
     name: &'static str,
     /// HSDir to descriptor, all of one upload.
     held: BTreeMap<String, Opened>,
-    /// When it was fetched, seconds since 1970.
-    seen: u64,
+    /// When it was uploaded.
+    uploaded: Between,
 }
 
 impl Subject {
-    /// What was just fetched.
+    /// What was just fetched, and uploaded within the hour before.
     #[must_use]
     pub fn new(name: &'static str, held: BTreeMap<String, Opened>) -> Self {
-        Self::seen_at(name, held, clock::unix_now())
+        let now = clock::since_1970();
+        let [earliest, latest] = [now.saturating_sub(HOUR), now].map(|at| at.as_secs_f64());
+        Self::uploaded(name, held, Between { earliest, latest })
     }
 
-    /// What was seen, or uploaded, at this time in seconds since 1970.
+    /// What was uploaded between these moments.
     #[must_use]
-    pub fn seen_at(name: &'static str, held: BTreeMap<String, Opened>, seen: u64) -> Self {
-        Self { name, held, seen }
+    pub fn uploaded(name: &'static str, held: BTreeMap<String, Opened>, uploaded: Between) -> Self {
+        Self { name, held, uploaded }
     }
 
     /// One of the copies.
@@ -71,7 +75,7 @@ pub fn one(subject: &Subject) -> Result<Vec<String>> {
     let mut findings = Findings::new(subject.name);
     copies(subject, &mut findings)?;
     for opened in subject.held.values() {
-        outer(opened, subject.seen, &mut findings)?;
+        outer(opened, subject.uploaded, &mut findings)?;
         middle(opened, &mut findings)?;
         inner(opened, &mut findings)?;
     }
@@ -104,16 +108,15 @@ fn copies(subject: &Subject, findings: &mut Findings<'_>) -> Result<()> {
 }
 
 /// Rows 1, 3, 7: what an HSDir sees.
-fn outer(opened: &Opened, seen: u64, findings: &mut Findings<'_>) -> Result<()> {
+fn outer(opened: &Opened, uploaded: Between, findings: &mut Findings<'_>) -> Result<()> {
     let text = &opened.outer;
     findings.row(
         1,
         opened.middle.len().is_multiple_of(BLOCK),
         "the padded middle layer is no multiple of 10000",
     );
-    let expected = u32::try_from(seen.div_ceil(HOUR))? + 54;
-    let near = opened.expires == expected || opened.expires + 1 == expected;
-    findings.row(3, near, "the type-08 certificate does not expire 54 hours after the next full hour");
+    let fits = uploaded.allows(opened.expires);
+    findings.row(3, fits, "the type-08 certificate does not expire 54 hours after the next full hour");
     findings.row(7, value(text, "descriptor-lifetime")? == "180", "the lifetime is not 180");
     let keywords = keywords(text);
     let order = [
@@ -301,7 +304,7 @@ pub fn intervals(status: &Value) -> Result<Vec<String>> {
     // The upload is noted when it is sent, some seconds after it was planned.
     findings.row(
         22,
-        waits.iter().all(|wait| (HOUR - 60..=2 * HOUR).contains(wait)),
+        waits.iter().all(|wait| (HOUR.as_secs() - 60..=2 * HOUR.as_secs()).contains(wait)),
         "not in 60 to 120 minutes",
     );
     findings.row(22, waits.first() != waits.last(), "both descriptors at the same time");

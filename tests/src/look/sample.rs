@@ -2,31 +2,27 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
-use std::time::Duration;
 
 use anyhow::{Context, Result};
 use data_encoding::BASE64;
 use onionkeep_common::cert::{CertType, UncheckedCert};
 
 use super::judge::Sample;
+use super::moment::Between;
 use crate::descriptor::{Opened, auth_keys, object, value};
 
 /// Seconds in an hour.
 const HOUR: f64 = 3600.0;
 /// Copies that are stored within so many seconds of each other belong to one burst.
 const BURST: f64 = 120.0;
-/// A counter grows by so much each second, on average.
-///
-/// Spec: rend-spec-v3, F.2.
-const SLOPE: f64 = 32_768.5;
 
 /// What all HSDirs hold of one service at one time.
 #[derive(Clone, Debug)]
 pub struct Held {
     /// The service's address.
     pub service: String,
-    /// When it was uploaded, in seconds since 1970, as the uploading tor heard it.
-    pub uploaded: f64,
+    /// When it was uploaded, as the uploading tor heard it.
+    pub uploaded: Between,
     /// HSDir to descriptor, those of the newest revision.
     pub copies: BTreeMap<String, Opened>,
     /// `true` for those HSDirs' texts that are the same octets as another's.
@@ -36,7 +32,7 @@ pub struct Held {
 impl Held {
     /// Keeps the copies of the newest revision.
     #[must_use]
-    pub fn new(service: &str, uploaded: f64, held: BTreeMap<String, Opened>) -> Self {
+    pub fn new(service: &str, uploaded: Between, held: BTreeMap<String, Opened>) -> Self {
         let newest = held.values().map(|opened| opened.revision).max();
         let copies: BTreeMap<_, _> =
             held.into_iter().filter(|(_hsdir, opened)| Some(opened.revision) == newest).collect();
@@ -65,7 +61,7 @@ pub fn descriptor(held: &Held, before: Option<&Held>) -> Result<Sample> {
 /// Not by how much the counter misses the time of the upload: that time is only known to the nearest upload that was heard of.
 fn outer(held: &Held, opened: &Opened) -> Vec<(&'static str, f64)> {
     let digits = opened.revision.to_string().len();
-    let hours = (held.uploaded / HOUR).ceil() + 54.0;
+    let hours = (held.uploaded.latest / HOUR).ceil() + 54.0;
     let salts: BTreeSet<_> = held.copies.values().map(|copy| (&copy.middle_salt, &copy.inner_salt)).collect();
     vec![
         ("length", number(opened.outer.len() - digits)),
@@ -76,13 +72,6 @@ fn outer(held: &Held, opened: &Opened) -> Vec<(&'static str, f64)> {
         ("salts", number(held.copies.len() - salts.len())),
         ("twins", number(held.twins)),
     ]
-}
-
-/// By how many seconds a counter misses the curve for an upload at a time; runs begin at multiples of `run`.
-#[must_use]
-pub fn counter_off(at: f64, revision: u64, run: f64) -> f64 {
-    let start = at - Duration::from_secs(revision).as_secs_f64() / SLOPE;
-    start - (start / run).round() * run
 }
 
 /// What somebody sees who knows the address.

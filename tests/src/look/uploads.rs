@@ -20,8 +20,19 @@ struct Entry {
     at: f64,
     /// The service, without `.onion`.
     service: String,
+    /// The HSDir's fingerprint.
+    hsdir: String,
     /// Whether it stored it.
     stored: bool,
+}
+
+/// A copy that was stored.
+#[derive(Clone, Debug)]
+pub struct Ack {
+    /// The HSDir's fingerprint.
+    pub hsdir: String,
+    /// When it was heard, in seconds since 1970.
+    pub at: f64,
 }
 
 /// The answers about one service.
@@ -68,6 +79,15 @@ impl Watch {
         entries.iter().find(|entry| entry.stored).map(|entry| entry.at)
     }
 
+    /// The copies of a service (with `.onion`) that were stored.
+    #[must_use]
+    pub fn acks(&self, address: &str) -> Vec<Ack> {
+        let bare = address.trim_end_matches(".onion");
+        let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = entries.iter().filter(|entry| entry.stored && entry.service == bare);
+        own.map(|entry| Ack { hsdir: entry.hsdir.clone(), at: entry.at }).collect()
+    }
+
     /// What was heard of a service (with `.onion`).
     #[must_use]
     pub fn log(&self, address: &str) -> Log {
@@ -102,7 +122,10 @@ fn read(event: &str) -> Option<Entry> {
         ("HS_DESC", "FAILED") if event.contains("REASON=UPLOAD_REJECTED") => false,
         _ => return None,
     };
-    Some(Entry { at: clock::since_1970().as_secs_f64(), service: words.next()?.to_owned(), stored })
+    let service = words.next()?.to_owned();
+    // `$` before the fingerprint, a name after it.
+    let hsdir = words.nth(1)?.chars().skip(1).take(40).collect();
+    Some(Entry { at: clock::since_1970().as_secs_f64(), service, hsdir, stored })
 }
 
 #[cfg(test)]
@@ -111,7 +134,8 @@ mod tests {
 
     #[test]
     fn only_answers_to_uploads_are_noted() {
-        assert!(read("HS_DESC UPLOADED abc UNKNOWN $AA~x").is_some_and(|entry| entry.stored));
+        let stored = read(&format!("HS_DESC UPLOADED abc UNKNOWN ${}~x", "A".repeat(40))).unwrap();
+        assert!(stored.stored && stored.hsdir == "A".repeat(40));
         let refused = read("HS_DESC FAILED abc UNKNOWN $AA~x REASON=UPLOAD_REJECTED").unwrap();
         assert!(!refused.stored && refused.service == "abc");
         assert!(read("HS_DESC FAILED abc UNKNOWN $AA~x REASON=NOT_FOUND").is_none());
