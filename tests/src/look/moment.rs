@@ -17,9 +17,11 @@ const DAY: f64 = 86_400.0;
 ///
 /// Spec: C tor, `HS_DESC_CERT_LIFETIME`.
 const LIFETIME: f64 = 54.0;
-/// Every descriptor is uploaded again after two hours at the latest. What was acknowledged so many seconds before a look is of another
-/// upload than what is held; the counters alone do not tell, for those of the day before at the same hour are the same.
-const LONGEST: f64 = 3.0 * HOUR;
+/// An HSDir has nothing that it was given longer ago: it forgets a descriptor after three hours, and looks every half hour what is to be
+/// forgotten. The counters alone do not tell, for those of the day before at the same hour fit as well.
+///
+/// Spec: C tor, `cache_clean_v3_as_dir`.
+const LONGEST: f64 = 3.5 * HOUR;
 /// Copies that are stored within so many seconds of each other belong to one burst.
 const BURST: f64 = 120.0;
 /// An HSDir acknowledges an upload within so many seconds of the harness' own time, at usual speed.
@@ -48,10 +50,9 @@ impl Between {
         (end(self.earliest)..=end(self.latest)).contains(&f64::from(expires))
     }
 
-    /// Any upload that can still be held at this time, because it is not known which one it was.
-    #[must_use]
-    pub fn any(looked: f64) -> Self {
-        Self { earliest: looked - LONGEST, latest: looked }
+    /// Of an upload that was heard from first and last at these times, where so many seconds pass in one.
+    fn heard(first: f64, last: f64, speed: u32) -> Self {
+        Self { earliest: first - ANSWER * f64::from(speed), latest: last }
     }
 }
 
@@ -73,7 +74,7 @@ pub fn of(acks: &[Ack], holders: &BTreeSet<&str>, revision: u64, looked: f64, sp
         // Only if one HSDir stored twice are these two uploads.
         let all: BTreeSet<_> = burst.iter().map(|ack| &ack.hsdir).collect();
         let latest = if all.len() == burst.len() { first } else { last };
-        let between = Between { earliest: first - ANSWER * f64::from(speed), latest };
+        let between = Between::heard(first, latest, speed);
         (fits && !held.is_empty()).then_some((held.len(), between))
     });
     let fitting: Vec<_> = fitting.collect();
@@ -83,7 +84,8 @@ pub fn of(acks: &[Ack], holders: &BTreeSet<&str>, revision: u64, looked: f64, sp
         earliest: one.earliest.min(other.earliest),
         latest: one.latest.max(other.latest),
     });
-    hull.unwrap_or_else(|| Between::any(looked))
+    // If none is known, it can be any that is still held.
+    hull.unwrap_or_else(|| Between::heard(looked - LONGEST, looked, speed))
 }
 
 /// By how many seconds a counter misses the curve for an upload at a time.
@@ -148,7 +150,10 @@ mod tests {
         // Its counter fits better.
         let acks = [burst(made - DAY, &HOLDERS), burst(made + 60.0, &HOLDERS)];
         assert_eq!(found(&acks, made, 0.0), found(&acks[1..], made, 0.0));
-        assert!(found(&acks[..1], made, 0.0).latest > made, "then it is not known at all");
+        let unknown = found(&acks[..1], made, 0.0);
+        assert_eq!(unknown, Between::heard(TURN.0 + 4000.0 - LONGEST, TURN.0 + 4000.0, SPEED));
+        assert!(unknown.allows(TURN.1 + 56) && unknown.allows(TURN.1 + 52), "{unknown:?}");
+        assert!(!unknown.allows(TURN.1 + 57) && !unknown.allows(TURN.1 + 51), "{unknown:?}");
     }
 
     #[test]
