@@ -18,7 +18,7 @@ use crate::assurance::dice::Dice;
 use crate::descriptor::{Opened, auth_keys};
 use crate::report::Report;
 use crate::stage::{Stage, bare};
-use crate::tornet::{Backend, Client, Pace, ServiceKind};
+use crate::tornet::{Backend, Client, Pace, ServiceKind, wait_for_steady_values};
 use judge::{Book, Failure, Fault, Held, Key, Life};
 use troubles::{Tools, Trouble};
 
@@ -62,6 +62,7 @@ impl Outcome {
 
 /// Runs for so long. The seed gives the same troubles in the same order.
 pub fn run(length: Duration, seed: usize, report: &Report) -> Result<Outcome> {
+    wait_for_steady_values(report);
     let mut stage = Stage::build(Pace::Day, BACKENDS, report)?;
     let mut plain = Backend::start(&stage.network, "plain", ServiceKind::Plain)?;
     plain.wait_published(PATIENCE)?;

@@ -40,6 +40,12 @@ const HEAD_START: u64 = 5;
 const FAST_VOTES: u64 = 10;
 /// Interval of the votes afterwards, in seconds: tor's own.
 const REAL_VOTES: u64 = 3600;
+/// Votes of each of the two phases in which shared random values are made.
+///
+/// Spec: srv-spec, 2.
+const ROUNDS: u64 = 12;
+/// From the start of a network to its last fast vote at most, in seconds.
+const START_LONGEST: u64 = 45;
 /// Seconds for votes, and again for signatures, afterwards: tor's own.
 const REAL_DELAY: u64 = 300;
 /// The last seconds of an hour, in which no network with real votes is begun.
@@ -313,6 +319,25 @@ fn wait_microdescriptors(node: &mut Node, expected: usize) -> Result<()> {
         })
     })
 }
+/// Waits until a network that is started now keeps its shared random values until midnight. Authorities make new ones when their
+/// phase goes from revealing to committing, also if that comes of slower votes alone: with real votes they commit until noon,
+/// with fast ones they reveal half of every four minutes. Services and clients that have not the same consensus do not find each
+/// other then for hours, which the public network never does to them.
+pub fn wait_for_steady_values(report: &Report) {
+    report.waiting("votes that will leave the shared random values as they are");
+    while !keeps_values(clock::unix_now()) {
+        thread::sleep(Duration::from_secs(1));
+    }
+}
+
+/// Whether a network with real votes that is started now keeps its shared random values until midnight.
+///
+/// Spec: srv-spec, 2; C tor, `get_sr_protocol_phase`, `new_protocol_run`.
+fn keeps_values(now: u64) -> bool {
+    let reveals = |at: u64, interval: u64| at / interval % (2 * ROUNDS) >= ROUNDS;
+    reveals(now, REAL_VOTES) || !(now..=now + START_LONGEST).any(|last| reveals(last, FAST_VOTES))
+}
+
 /// Waits for the next hour if it is about to begin. Consensuses of the public network begin with an hour, those of this one at
 /// any second: two of them on both sides of the turn would disagree by an hour about the start of the shared random run,
 /// and so would the revision counters of two tors.
@@ -321,5 +346,22 @@ fn stay_within_an_hour(report: &Report) {
     if left < HOUR_ENDS {
         report.waiting(&format!("the next hour, {left} s"));
         thread::sleep(Duration::from_secs(left));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_morning_that_begins_with_revealing_changes_the_values() {
+        // 2026-11-27 00:00; four minutes of fast votes begin with each multiple of 240.
+        let day = 1_795_737_600;
+        assert!(keeps_values(day + 3 * 3600), "committing, and for the next 45 s");
+        assert!(keeps_values(day + 3 * 3600 + 74));
+        for seconds in [75, 119, 120, 239] {
+            assert!(!keeps_values(day + 3 * 3600 + seconds), "revealing after {seconds} s or soon");
+            assert!(keeps_values(day + 13 * 3600 + seconds), "real votes reveal in the afternoon");
+        }
     }
 }
