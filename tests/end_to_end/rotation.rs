@@ -16,7 +16,6 @@ const CLIENTS: usize = 10;
 const PACE: Duration = Duration::from_secs(1);
 /// Longest time for one visit.
 const VISIT_LIMIT: Duration = Duration::from_secs(30);
-
 /// So many lines of a client's log are shown of a visit that failed.
 const LAST_WORDS: usize = 40;
 

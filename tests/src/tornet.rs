@@ -319,6 +319,7 @@ fn wait_microdescriptors(node: &mut Node, expected: usize) -> Result<()> {
         })
     })
 }
+
 /// Waits until a network that is started now keeps its shared random values until midnight. Authorities make new ones when their
 /// phase goes from revealing to committing, also if that comes of slower votes alone: with real votes they commit until noon,
 /// with fast ones they reveal half of every four minutes. Services and clients that have not the same consensus do not find each

@@ -23,7 +23,7 @@ const LIFETIME: f64 = 54.0;
 /// Spec: C tor, `cache_clean_v3_as_dir`.
 const LONGEST: f64 = 3.5 * HOUR;
 /// Copies that are stored within so many seconds of each other belong to one burst.
-const BURST: f64 = 120.0;
+pub(super) const BURST: f64 = 120.0;
 /// An HSDir acknowledges an upload within so many seconds of the harness' own time, at usual speed.
 const ANSWER: f64 = 5.0;
 /// A counter grows by so much each second, on average.

@@ -8,13 +8,11 @@ use data_encoding::BASE64;
 use onionkeep_common::cert::{CertType, UncheckedCert};
 
 use super::judge::Sample;
-use super::moment::Between;
+use super::moment::{BURST, Between};
 use crate::descriptor::{Opened, auth_keys, object, value};
 
 /// Seconds in an hour.
 const HOUR: f64 = 3600.0;
-/// Copies that are stored within so many seconds of each other belong to one burst.
-const BURST: f64 = 120.0;
 
 /// What all HSDirs hold of one service at one time.
 #[derive(Clone, Debug)]
