@@ -227,9 +227,13 @@ impl Merged {
     /// The same once more, if something is listed and every backend of it is among `live`.
     #[must_use]
     pub fn kept(&self, live: &[usize]) -> Option<Self> {
-        let mut points = self.sets.iter().flat_map(|set| &set.points);
-        let all = points.all(|(backend, _point)| live.contains(backend));
+        let all = self.backends().all(|backend| live.contains(&backend));
         (!self.is_empty() && all).then(|| self.clone())
+    }
+
+    /// The backend of each point that is listed anywhere.
+    pub fn backends(&self) -> impl Iterator<Item = usize> {
+        self.sets.iter().flat_map(|set| &set.points).map(|(backend, _point)| *backend)
     }
 
     /// The keys of all points that are listed anywhere.

@@ -31,6 +31,8 @@ pub struct Machine {
     probe_every: Option<u64>,
     /// Those that are fetched more often when the fetched period is about to change.
     attended: BTreeSet<usize>,
+    /// Those that are listed, if that does not change all the time.
+    listed: Option<BTreeSet<usize>>,
     /// Within how many **seconds** after an upload its HSDirs are looked at; 0 if never.
     look_within: u64,
     /// Whether tor is there.
@@ -52,6 +54,7 @@ impl Machine {
             backends,
             probe_every,
             attended: BTreeSet::new(),
+            listed: None,
             look_within,
             tor_up: false,
             plan: None,

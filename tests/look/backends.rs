@@ -10,11 +10,11 @@ use onionkeep_publisher::schedule::Dice;
 use super::model::{DAY, HOUR, LIFE, POINTS, START, Seeded, begin_of};
 
 /// Points that one backend can have in a run.
-const OWN: usize = 1500;
+const OWN: usize = 750;
 /// How often one backend can start in a run.
 const STARTS: usize = 100;
 /// Most backends of one service.
-pub(crate) const BACKENDS_MOST: usize = 4;
+pub(crate) const BACKENDS_MOST: usize = 8;
 /// The life of a point that gets so many introductions that their number ends it.
 ///
 /// Spec: C tor, `INTRO_POINT_MIN_LIFETIME_INTRODUCTIONS`.

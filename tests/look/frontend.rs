@@ -33,6 +33,8 @@ pub(crate) enum Way {
     AtOnce,
     /// For hours after the start of a period nothing is changed, whatever backends show.
     Blind,
+    /// As it is, but that backends of which nothing is listed are fetched as often as the others.
+    Alike,
 }
 
 /// One backend: what it is, and what is known of it.
@@ -69,6 +71,10 @@ pub(crate) struct Frontend<'a> {
     hour: usize,
     began: Option<u64>,
     log: Vec<Entry>,
+    /// Decides when backends that are called up are fetched.
+    dice: Seeded,
+    /// How often a backend was fetched.
+    fetches: u64,
 }
 
 impl<'a> Frontend<'a> {
@@ -93,6 +99,8 @@ impl<'a> Frontend<'a> {
             hour: 0,
             began: None,
             log: Vec::new(),
+            dice: Seeded::new(seed),
+            fetches: 0,
         };
         let mut now = START;
         frontend.feed(now, Event::TorUp, dice);
@@ -124,6 +132,11 @@ impl<'a> Frontend<'a> {
             logs.entry(begin_of(entry.period)).or_default().push(entry.at);
         }
         logs.into_iter().collect()
+    }
+
+    /// How often a backend was fetched.
+    pub(crate) const fn fetches(&self) -> u64 {
+        self.fetches
     }
 
     /// For how many seconds clients were sent to dead points, and for how many of these longer than it takes until the next
@@ -207,6 +220,7 @@ impl<'a> Frontend<'a> {
     fn fetch(&mut self, now: u64, at: usize, dice: &mut Seeded) -> Vec<Event> {
         let failed = self.case.failures > 0 && dice.pick(1..=self.case.failures) == 1;
         let fetched = World::fetched(self.hour);
+        self.fetches += 1;
         let member = &mut self.members[at];
         member.tor.advance(now);
         let Some(revision) = member.tor.revision(fetched).filter(|_revision| !failed) else {
@@ -307,11 +321,14 @@ impl<'a> Frontend<'a> {
             !(merged.is_empty() && page.merged.is_empty()) && merged.digest() != page.merged.digest();
         let digest = merged.digest();
         if stage == Stage::Coming {
-            let points = merged.sets.iter().flat_map(|set| &set.points);
-            self.machine.attend(points.map(|(backend, _point)| *backend).collect());
+            self.machine.attend(merged.backends().collect());
         }
         let page = self.pages.get_mut(&at)?;
         (page.merged, page.memo) = (merged, memo);
+        if self.case.way != Way::Alike {
+            let listed = self.pages.values().flat_map(|page| page.merged.backends()).collect();
+            self.machine.list(UnixTime(now), Some(listed), &mut self.dice);
+        }
         changed.then_some(digest)
     }
 }

@@ -12,7 +12,7 @@ mod model;
 
 use onionkeep_tests::look::judge::{Sample, tell_apart};
 
-use backends::Fate;
+use backends::{BACKENDS_MOST, Fate};
 use frontend::{Case, Frontend, Way};
 use model::{DAY, Kind, Seeded, World, uploads};
 
@@ -117,6 +117,30 @@ fn no_client_is_sent_to_a_dead_point_once_a_fetch_could_show_it() {
         );
         assert_eq!(late, 0, "{fate:?}");
     }
+}
+
+/// Many backends, three points: most of them stand by, and are fetched less often.
+#[test]
+fn backends_that_stand_by_send_hardly_more_clients_to_dead_points_when_they_are_called_up() {
+    let run = |way| {
+        let (mut all, mut late, mut fetches) = (0, 0, 0);
+        for seed in 1..=TRIED {
+            let world = World::new(&mut Seeded::new(seed));
+            let fate = Fate { restarts: DAY, busy: false };
+            let case = Case { backends: BACKENDS_MOST, fate, failures: 20, way };
+            let frontend = Frontend::run(&world, case, seed, &mut Seeded::new(seed));
+            let (own, too_late) = frontend.dead();
+            (all, late, fetches) = (all + own, late + too_late, fetches + frontend.fetches());
+        }
+        (all, late, fetches)
+    };
+    let ((real, late, few), (alike, _late, many)) = (run(Way::Real), run(Way::Alike));
+    println!(
+        "{BACKENDS_MOST} backends: {real} s to dead points with {few} fetches, {alike} s with {many} if all are fetched alike"
+    );
+    assert_eq!(late, 0);
+    assert!(few * 10 < many * 9, "{few} fetches instead of {many}");
+    assert!(real * 10 < alike * 11, "{real} s instead of {alike}");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use crate::backend::Health;
 use crate::clients::Clients;
 use crate::log;
 use crate::merge::{Candidate, Merged, Mode, Rotate, Situation, Stage, Turn, renew};
-use crate::schedule::{Digest, Event, Why};
+use crate::schedule::{Digest, Event, SystemDice, Why};
 use onionkeep_common::{IntroAuthKey, TimePeriod, UnixTime};
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
@@ -111,10 +111,12 @@ impl Frontend {
         }
         let period = self.periods.iter_mut().find(|period| period.state.period == at)?;
         if hidden && stage == Stage::Coming {
-            let points = merged.sets.iter().flat_map(|set| &set.points);
-            self.machine.attend(points.map(|(backend, _point)| *backend).collect());
+            self.machine.attend(merged.backends().collect());
         }
         (period.merged, period.memo) = (merged, memo);
+        let listed =
+            hidden.then(|| self.periods.iter().flat_map(|period| period.merged.backends()).collect());
+        self.machine.list(now, listed, &mut SystemDice);
         changed.then_some(digest)
     }
 
@@ -174,8 +176,8 @@ impl Frontend {
     /// Logs what is listed now.
     fn say_chosen(&self, at: TimePeriod, merged: &Merged) {
         let mut counts: BTreeMap<usize, usize> = BTreeMap::new();
-        for (backend, _point) in merged.sets.iter().flat_map(|set| &set.points) {
-            let count = counts.entry(*backend).or_default();
+        for backend in merged.backends() {
+            let count = counts.entry(backend).or_default();
             *count = count.saturating_add(1);
         }
         let named = counts.iter().take(NAMED).filter_map(|(at, count)| {

@@ -6,6 +6,7 @@ mod isolation;
 mod running;
 pub(super) mod seconds;
 mod stage;
+mod standby;
 mod unwritten;
 mod withheld;
 mod world;

@@ -7,6 +7,8 @@ use std::collections::BTreeSet;
 
 /// How often a good backend is fetched at most, as a part of the period: 300 to 900 s on the public network.
 const FETCHES_PER_PERIOD: u64 = 288;
+/// So much less often is a good backend fetched of which nothing is listed: every 1,200 to 3,600 s.
+const STANDBY: u64 = 4;
 /// So much oftener are attended backends fetched when the fetched period is over: every 60 to 180 s.
 const OFTENER: u64 = 5;
 /// The shortest time between two good fetches of a backend, in **seconds**.
@@ -51,6 +53,8 @@ pub struct BackendClock {
     next_fetch: UnixTime,
     /// Since when a fetch is under way.
     fetching: Option<UnixTime>,
+    /// When the last fetch ended.
+    fetched: Option<UnixTime>,
     /// Fetches in a row that were not good.
     misses: u32,
     /// Whether the next fetch is one of many after a good one, and not due to news.
@@ -74,6 +78,7 @@ impl BackendClock {
         Self {
             next_fetch: now,
             fetching: None,
+            fetched: None,
             misses: 0,
             routine: false,
             answered: false,
@@ -121,6 +126,7 @@ impl BackendClock {
     /// Takes the outcome of a fetch; `interval` is the shortest time between two good ones, in **seconds**.
     pub fn fetched(&mut self, now: UnixTime, verdict: Verdict, interval: u64, dice: &mut dyn Dice) {
         self.fetching = None;
+        self.fetched = Some(now);
         self.answered = true;
         self.routine = verdict == Verdict::Good;
         self.misses = if self.routine { 0 } else { self.misses.saturating_add(1) };
@@ -143,12 +149,28 @@ impl BackendClock {
         self.routine &= self.next_fetch < end;
     }
 
+    /// It is listed from now on: what is known of it is to be no older than what is known of others that are listed.
+    fn called_up(&mut self, now: UnixTime, interval: u64, dice: &mut dyn Dice) {
+        // While a fetch is under way its answer is the news.
+        let Some(last) = self.fetched.filter(|_last| self.fetching.is_none()) else { return };
+        let usual = last.plus(dice.pick(interval..=interval.saturating_mul(3)));
+        if usual > now {
+            self.next_fetch = self.next_fetch.min(usual);
+        } else {
+            self.fetch_soon(now, dice);
+        }
+    }
+
     /// Takes the outcome of a probe. After a first failure the second try and a fetch follow at once.
     pub fn probed(&mut self, now: UnixTime, up: bool, dice: &mut dyn Dice) {
         let every = self.probe_every.unwrap_or(LOST);
         self.probing = None;
         self.probe_failures = if up { 0 } else { self.probe_failures.saturating_add(1) };
-        let wait = if self.probe_failures == 1 { dice.pick(1..=SOON).min(every) } else { dice.about(every) };
+        let wait = if self.probe_failures == 1 {
+            dice.pick(1..=SOON).min(every)
+        } else {
+            dice.pick(every.div_ceil(2)..=every)
+        };
         self.next_probe = now.plus(wait);
         if !up {
             self.fetch_soon(now, dice);
@@ -205,6 +227,7 @@ impl BackendClock {
         self.next_fetch = self.next_fetch.minus(seconds);
         self.next_probe = self.next_probe.minus(seconds);
         self.fetching = self.fetching.map(|since| since.minus(seconds));
+        self.fetched = self.fetched.map(|at| at.minus(seconds));
         self.probing = self.probing.map(|since| since.minus(seconds));
     }
 
@@ -229,6 +252,24 @@ impl Machine {
         self.attended = backends;
     }
 
+    /// These backends are listed from now on, and the others stand by: nobody is sent to them, and they are fetched less often. With `None` what
+    /// is listed changes all the time, and no backend stands by.
+    pub fn list(&mut self, now: UnixTime, listed: Option<BTreeSet<usize>>, dice: &mut dyn Dice) {
+        let interval = self.interval();
+        let before = std::mem::replace(&mut self.listed, listed);
+        for (backend, clock) in &mut self.backends {
+            if is_listed(&self.listed, *backend) && !is_listed(&before, *backend) {
+                clock.called_up(now, interval, dice);
+            }
+        }
+    }
+
+    /// The shortest time between two good fetches of a backend that is listed, in **seconds**.
+    fn interval(&self) -> u64 {
+        let length = self.plan.as_ref().map_or(86_400, |plan| plan.fetch_period.length.seconds());
+        length.checked_div(FETCHES_PER_PERIOD).unwrap_or(FETCH_MIN).max(FETCH_MIN)
+    }
+
     /// Whether this backend is fetched and probed.
     #[must_use]
     pub fn watches(&self, backend: usize) -> bool {
@@ -251,12 +292,13 @@ impl Machine {
 
     /// A fetch of a backend's descriptor has ended.
     pub(super) fn fetched(&mut self, now: UnixTime, backend: usize, verdict: Verdict, dice: &mut dyn Dice) {
-        let length = self.plan.as_ref().map_or(86_400, |plan| plan.fetch_period.length.seconds());
-        let interval = length.checked_div(FETCHES_PER_PERIOD).unwrap_or(FETCH_MIN).max(FETCH_MIN);
+        let interval = self.interval();
+        let usual =
+            if is_listed(&self.listed, backend) { interval } else { interval.saturating_mul(STANDBY) };
         let over = self.plan.as_ref().map_or(0, |plan| plan.fetch_until.since(now));
         let attended = self.attended.contains(&backend);
         if let Some(clock) = self.backends.get_mut(&backend) {
-            clock.fetched(now, verdict, interval, dice);
+            clock.fetched(now, verdict, usual, dice);
             if attended {
                 clock.fetch_within(now, over, interval, dice);
             }
@@ -282,4 +324,9 @@ impl Machine {
             }
         }
     }
+}
+
+/// Whether a backend is listed, or may be at any time.
+fn is_listed(listed: &Option<BTreeSet<usize>>, backend: usize) -> bool {
+    listed.as_ref().is_none_or(|listed| listed.contains(&backend))
 }

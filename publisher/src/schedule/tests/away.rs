@@ -173,6 +173,79 @@ fn attended_backends_are_fetched_oftener_from_the_end_of_the_fetched_period_on()
     assert!(alone >= 2, "before that as usual: {times:?}");
 }
 
+/// When each of two good backends is fetched within so many seconds.
+fn fetches(bench: &mut Bench, seconds: u64) -> [Vec<(UnixTime, Reach)>; 2] {
+    let mut times = [Vec::new(), Vec::new()];
+    for _second in 0..seconds {
+        for action in bench.after(1) {
+            if let Action::Fetch { backend, reach } = action {
+                times[backend].push((bench.now, reach));
+                bench.feed(Event::Fetched(backend, Verdict::Good));
+            }
+        }
+    }
+    times
+}
+
+#[test]
+fn a_backend_that_stands_by_is_fetched_less_often_until_it_is_listed() {
+    let mut bench = Bench::new(2);
+    bench.feed(Event::TorUp);
+    bench.feed(plan(10, NOON, &[1]));
+    let list = |bench: &mut Bench, listed: Option<&[usize]>| {
+        let listed = listed.map(|listed| listed.iter().copied().collect());
+        bench.machine.list(bench.now, listed, &mut bench.dice);
+    };
+    list(&mut bench, Some(&[0]));
+    for backend in 0..2 {
+        bench.feed(Event::Fetched(backend, Verdict::Good));
+    }
+    let [listed, standby] = fetches(&mut bench, 30_000);
+    assert!((35..=80).contains(&listed.len()), "{}", listed.len());
+    assert!((8..=25).contains(&standby.len()), "{}", standby.len());
+    let gaps = standby.windows(2).map(|pair| pair[1].0.since(pair[0].0));
+    assert!(gaps.clone().all(|gap| (1200..=3601).contains(&gap)), "{:?}", gaps.collect::<Vec<_>>());
+
+    // What is known of it is older than that of any that is listed: it is fetched at once, and not from one HSDir alone.
+    bench.feed(Event::Fetched(1, Verdict::Good));
+    assert_eq!(fetches(&mut bench, 1100)[1], [], "it stands by");
+    list(&mut bench, Some(&[0, 1]));
+    let [_other, called] = fetches(&mut bench, 4);
+    assert_eq!(called.iter().map(|(_at, reach)| *reach).collect::<Vec<_>>(), [Reach::Some]);
+    let [first, second] = fetches(&mut bench, 30_000);
+    assert!(first.len().abs_diff(second.len()) < 40, "both alike: {} and {}", first.len(), second.len());
+
+    // What is known is news: it is fetched when the others are. Listed again, nothing changes.
+    list(&mut bench, Some(&[0]));
+    bench.feed(Event::Fetched(1, Verdict::Good));
+    list(&mut bench, Some(&[0, 1]));
+    let called = fetches(&mut bench, 901)[1].clone();
+    assert!(called.iter().all(|(_at, reach)| *reach == Reach::One) && !called.is_empty(), "{called:?}");
+
+    // Where anything may be listed at any time none stands by.
+    list(&mut bench, Some(&[0]));
+    bench.feed(Event::Fetched(1, Verdict::Good));
+    bench.after(1000);
+    list(&mut bench, None);
+    assert_eq!(fetches(&mut bench, 4)[1].len(), 1);
+}
+
+#[test]
+fn a_backend_that_is_listed_while_its_answer_is_awaited_is_not_fetched_twice() {
+    let mut bench = Bench::new(2);
+    bench.feed(Event::TorUp);
+    bench.machine.list(bench.now, Some(BTreeSet::new()), &mut bench.dice);
+    let first = bench.feed(plan(10, NOON, &[1]));
+    let first: Vec<_> = first.into_iter().chain(bench.after(4)).collect();
+    assert_eq!(first.iter().filter(|action| matches!(action, Action::Fetch { .. })).count(), 2, "{first:?}");
+    bench.machine.list(bench.now, Some(BTreeSet::from([0, 1])), &mut bench.dice);
+    for backend in 0..2 {
+        bench.feed(Event::Fetched(backend, Verdict::Good));
+    }
+    let [one, two] = fetches(&mut bench, 299);
+    assert!(one.is_empty() && two.is_empty(), "{one:?} {two:?}");
+}
+
 #[test]
 fn a_failed_probe_is_repeated_at_once_and_the_descriptor_fetched() {
     let mut bench = Bench::probing(2, Some(60)).started();
@@ -184,6 +257,24 @@ fn a_failed_probe_is_repeated_at_once_and_the_descriptor_fetched() {
     bench.feed(Event::Probed(0, false));
     let later: Vec<_> = (0..20).flat_map(|_second| bench.after(1)).collect();
     assert!(!later.contains(&Action::Probe { backend: 0 }), "then at the usual pace: {later:?}");
+}
+
+#[test]
+fn a_backend_is_probed_at_least_as_often_as_was_said() {
+    let mut bench = Bench::probing(2, Some(10)).started();
+    let mut last = [bench.now; 2];
+    let mut waits = BTreeSet::new();
+    for _second in 0..3600 {
+        for action in bench.after(1) {
+            if let Action::Probe { backend } = action {
+                waits.insert(bench.now.since(last[backend]));
+                last[backend] = bench.now;
+                bench.feed(Event::Probed(backend, true));
+            }
+        }
+    }
+    assert!(waits.last().is_some_and(|most| *most == 10), "{waits:?}");
+    assert!(waits.iter().filter(|wait| (5..=10).contains(*wait)).count() == 6, "at random: {waits:?}");
 }
 
 #[test]
