@@ -13,6 +13,9 @@ use onionkeep_common::{
 use std::collections::BTreeSet;
 use zeroize::Zeroizing;
 
+/// A descriptor is used for no longer after its upload, in **seconds**: HSDirs keep it for three hours, clients that have it for some more.
+const USED_FOR: u64 = 6 * 3600;
+
 /// Why a descriptor cannot be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -141,7 +144,7 @@ impl<'a> Draft<'a> {
 
     /// The inner layer with the points in this order.
     pub(super) fn inner(&self, points: &[&'a IntroPoint]) -> String {
-        let expires = ExpirationHours::of_intro_certs(self.now);
+        let expires = self.points_end();
         let signer = self.keys.signing_key();
         let certify = |point: &&'a IntroPoint| -> CertifiedPoint<'a> {
             let auth = CertBody::intro_auth(point.auth_key(), expires, signer);
@@ -149,6 +152,16 @@ impl<'a> Draft<'a> {
             CertifiedPoint { point, auth: self.keys.certify(&auth), enc: self.keys.certify(&enc) }
         };
         inner::write(self.flow_control, self.single_onion, points.iter().map(certify))
+    }
+
+    /// When the certificates of the points end: as if they were made when certificate 08 was, as C tor makes all of them at once. It can
+    /// be of an earlier hour while the signer is away; but clients must have time to use the points.
+    fn points_end(&self) -> ExpirationHours {
+        let now = ExpirationHours::of_intro_certs(self.now);
+        let Ok(cert) = UncheckedCert::parse(CertType::DescSigning, &self.cert08.0) else { return now };
+        let then = ExpirationHours(cert.expires().0.saturating_sub(1));
+        let is_of_now = cert.expires() == ExpirationHours::of_desc_signing_cert(self.now);
+        if is_of_now || then.is_past(self.now.plus(USED_FOR)) { now } else { then }
     }
 
     /// Checks that certificate 08 names our two keys; its signature was checked by whoever got it.

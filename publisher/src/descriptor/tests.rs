@@ -5,10 +5,10 @@
 use super::build::encode_layers;
 use super::*;
 use data_encoding::HEXLOWER;
-use onionkeep_common::cert::CertError;
+use onionkeep_common::cert::{CertError, CertType};
 use onionkeep_common::{
     BlindedId, EncodedCert, IntroAuthKey, IntroEncKey, OnionAddress, PeriodLength, PeriodNumber,
-    Subcredential, TimePeriod, UnixTime,
+    Subcredential, TimePeriod, UncheckedCert, UnixTime,
 };
 use serde_json::Value;
 
@@ -144,6 +144,33 @@ impl Frontend {
     fn decode(&self, text: &str) -> Result<Decoded, DescriptorError> {
         decode(text.as_bytes(), &self.onion, self.period, None, self.now)
     }
+}
+
+#[test]
+fn all_certificates_of_a_descriptor_are_of_one_hour_also_if_the_signer_is_away() {
+    let (frontend, points) = (Frontend::golden(), [point(1), point(2)]);
+    let points: Vec<_> = points.iter().collect();
+    let end = UncheckedCert::parse(CertType::DescSigning, &frontend.cert.0).unwrap().expires();
+    let ends = |hours: u64| {
+        let draft = Draft { now: frontend.now.plus(hours * 3600), ..frontend.draft(&[]) };
+        let inner = draft.inner(&points);
+        let certs = inner.split("-----BEGIN ED25519 CERT-----\n").skip(1).map(|text| {
+            let text = text.split("\n-----END").next().unwrap().replace('\n', "");
+            let octets = data_encoding::BASE64.decode(text.as_bytes()).unwrap();
+            let kind = if octets[1] == CertType::IntroAuth.octet() {
+                CertType::IntroAuth
+            } else {
+                CertType::IntroEnc
+            };
+            UncheckedCert::parse(kind, &octets).unwrap().expires().0
+        });
+        certs.collect::<Vec<_>>()
+    };
+    for hours in [0, 1, 2, 24, 46] {
+        assert_eq!(ends(hours), [end.0 - 1; 4], "{hours} hours after the certificate");
+    }
+    // Nobody could use the points for long enough.
+    assert_eq!(ends(50), [end.0 - 1 + 50; 4]);
 }
 
 #[test]

@@ -35,16 +35,16 @@ pub(super) struct CertClock {
 }
 
 impl CertClock {
-    /// What the certificate allows. `anew`: this upload should carry one of this hour, as C tor's would.
+    /// What the certificate allows. Each upload should carry one of its hour, as C tor's would; a retry in another hour too.
     ///
     /// Spec: C tor, `refresh_service_descriptor`.
-    pub(super) fn gate(&self, now: UnixTime, anew: bool) -> Gate {
+    pub(super) fn gate(&self, now: UnixTime) -> Gate {
         let usable = self.expires.is_some_and(|expires| !expires.is_past(now));
         let fresh = self.expires == Some(ExpirationHours::of_desc_signing_cert(now));
         let may_ask = self.retry_at.is_none_or(|at| now >= at);
         if self.asking.is_some() {
             Gate::Wait
-        } else if usable && (fresh || !anew || self.answered || !may_ask) {
+        } else if usable && (fresh || self.answered || !may_ask) {
             Gate::Go
         } else if may_ask {
             Gate::Ask
@@ -116,19 +116,18 @@ mod tests {
     #[test]
     fn one_of_this_hour_is_used_and_an_older_one_renewed_once() {
         let mut clock = CertClock::default();
-        assert_eq!(clock.gate(NOW, true), Gate::Ask);
+        assert_eq!(clock.gate(NOW), Gate::Ask);
         clock.ask(NOW);
-        assert_eq!(clock.gate(NOW, true), Gate::Wait);
+        assert_eq!(clock.gate(NOW), Gate::Wait);
         clock.got(ExpirationHours::of_desc_signing_cert(NOW));
-        assert_eq!(clock.gate(NOW, true), Gate::Go);
+        assert_eq!(clock.gate(NOW), Gate::Go);
         clock.used();
-        assert_eq!(clock.gate(NOW, true), Gate::Go, "still the same hour");
+        assert_eq!(clock.gate(NOW), Gate::Go, "still the same hour");
         let later = NOW.plus(7200);
-        assert_eq!(clock.gate(later, true), Gate::Ask);
-        assert_eq!(clock.gate(later, false), Gate::Go, "a retry carries the one of its upload");
+        assert_eq!(clock.gate(later), Gate::Ask);
         // A signer whose clock is an hour behind gives what it gives: it is not asked for ever.
         clock.got(ExpirationHours::of_desc_signing_cert(NOW));
-        assert_eq!(clock.gate(later, true), Gate::Go);
+        assert_eq!(clock.gate(later), Gate::Go);
     }
 
     #[test]
@@ -136,11 +135,9 @@ mod tests {
         let mut clock = CertClock::default();
         clock.holds(ExpirationHours::of_desc_signing_cert(NOW));
         let expired = NOW.plus(55 * 3600);
-        for anew in [true, false] {
-            assert_eq!(clock.gate(expired, anew), Gate::Ask);
-        }
+        assert_eq!(clock.gate(expired), Gate::Ask);
         clock.refused(expired, Some(u64::MAX), &mut SystemDice);
-        assert_eq!(clock.gate(expired, false), Gate::Wait);
-        assert_eq!(clock.gate(expired.plus(RETRY_MOST * 2), false), Gate::Ask, "even after never");
+        assert_eq!(clock.gate(expired), Gate::Wait);
+        assert_eq!(clock.gate(expired.plus(RETRY_MOST * 2)), Gate::Ask, "even after never");
     }
 }

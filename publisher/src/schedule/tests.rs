@@ -325,6 +325,26 @@ fn an_answer_to_an_older_upload_is_ignored() {
 }
 
 #[test]
+fn a_retry_in_another_hour_carries_a_certificate_of_that_hour() {
+    let mut bench = Bench::running();
+    bench.points(2);
+    for action in bench.after(3) {
+        let Action::Upload { period, number, hsdirs, .. } = action else { panic!("{action:?}") };
+        for (at, hsdir) in hsdirs.iter().enumerate() {
+            let stored = if at == 0 { Stored::No } else { Stored::Yes };
+            bench.feed(Event::Uploaded { period, hsdir: *hsdir, number, stored });
+        }
+    }
+    bench.now = NOON.plus(3610);
+    let asked = bench.feed(Event::Tick);
+    assert_eq!(asked[..2], [10, 11].map(|at| Action::Certify { period: period(at) }));
+    let upload = |action: &Action| matches!(action, Action::Upload { why: Why::Retry, .. });
+    let expires = ExpirationHours::of_desc_signing_cert(bench.now);
+    assert!(bench.feed(Event::Certified(period(10), expires)).iter().any(upload));
+    assert!(bench.feed(Event::NotCertified(period(11), None)).iter().any(upload), "the one at hand is good");
+}
+
+#[test]
 fn a_refused_upload_asks_for_the_counters_where_they_can_be_asked_for() {
     let mut bench = Bench::running();
     bench.points(2);

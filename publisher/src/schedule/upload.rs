@@ -226,7 +226,7 @@ impl Desc {
         if due.is_none() && !retries {
             return;
         }
-        match self.cert.gate(now, due.is_some()) {
+        match self.cert.gate(now) {
             Gate::Ask => {
                 self.cert.ask(now);
                 out.push(Action::Certify { period: self.plan.role.period });
@@ -243,9 +243,7 @@ impl Desc {
             self.counter = Counter::Asked(now);
             out.push(Action::LearnCounter { period: self.plan.role.period });
         }
-        if self.next_upload.is_none()
-            && self.cert.is_unanswered()
-            && matches!(self.cert.gate(now, true), Gate::Ask)
+        if self.next_upload.is_none() && self.cert.is_unanswered() && matches!(self.cert.gate(now), Gate::Ask)
         {
             self.cert.ask(now);
             out.push(Action::Certify { period: self.plan.role.period });
