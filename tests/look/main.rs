@@ -119,7 +119,7 @@ fn no_client_is_sent_to_a_dead_point_once_a_fetch_could_show_it() {
     }
 }
 
-/// Many backends, three points: most of them stand by, and are fetched less often.
+/// Eight backends, three points in each descriptor: some of them stand by, and are fetched less often.
 #[test]
 fn backends_that_stand_by_send_hardly_more_clients_to_dead_points_when_they_are_called_up() {
     let run = |way| {
