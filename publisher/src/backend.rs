@@ -26,8 +26,6 @@ const BELIEVED_AGE: u64 = 4 * 3600;
 const BELIEVED_AHEAD: u64 = 900;
 /// Fetches in a row at which every HSDir says "none" until a backend counts as missing.
 const MISSING_AFTER: u32 = 2;
-/// Failed probes in a row until a backend counts as down.
-const DOWN_AFTER: u32 = 2;
 
 /// Whether a backend's introduction points may be listed, and why not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,8 +109,8 @@ pub struct Backend {
     points_changed: Option<UnixTime>,
     /// Fetches in a row at which every HSDir said "none".
     misses: u32,
-    /// Failed probes in a row.
-    probe_failures: u32,
+    /// Whether the last probe failed.
+    probe_failed: bool,
     /// When a probe last succeeded.
     probe_up: Option<UnixTime>,
     /// It was down and answers again; its descriptor may be one from before.
@@ -133,7 +131,7 @@ impl Backend {
             last_good: None,
             points_changed: None,
             misses: 0,
-            probe_failures: 0,
+            probe_failed: false,
             probe_up: None,
             unconfirmed: false,
         }
@@ -225,24 +223,19 @@ impl Backend {
         self.misses = self.misses.saturating_add(1);
     }
 
-    /// A probe has ended.
+    /// A probe has ended: the backend took a connection, or neither of two.
     pub fn probed(&mut self, now: UnixTime, up: bool) {
-        if up {
-            self.unconfirmed |= self.probe_failures >= DOWN_AFTER;
-            self.probe_failures = 0;
-            self.probe_up = Some(now);
-        } else {
-            self.probe_failures = self.probe_failures.saturating_add(1);
-            if self.probe_failures >= DOWN_AFTER {
-                self.probe_up = None;
-                self.ages.doubt();
-            }
+        self.unconfirmed |= up && self.probe_failed;
+        self.probe_failed = !up;
+        self.probe_up = up.then_some(now);
+        if !up {
+            self.ages.doubt();
         }
     }
 
     /// Forgets what probes told: they are made in another way from now on, or no longer.
     pub const fn forget_probes(&mut self) {
-        (self.probe_failures, self.probe_up, self.unconfirmed) = (0, None, false);
+        (self.probe_failed, self.probe_up, self.unconfirmed) = (false, None, false);
     }
 
     /// Whether its descriptor should have been renewed by now: another HSDir may have a newer one.
@@ -267,7 +260,7 @@ impl Backend {
         };
         // The age at the last answer of an HSDir: if none answers, that says nothing about the backend.
         let age = self.last_good.map_or(0, |last| last.since(seen.uploaded));
-        if self.probe_failures >= DOWN_AFTER || self.unconfirmed {
+        if self.probe_failed || self.unconfirmed {
             Health::Down
         } else if self.probe_up.is_some() {
             Health::Up

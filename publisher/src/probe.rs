@@ -1,5 +1,5 @@
-//! Probes: one connection to a backend's onion service through tor's SOCKS port, and if wanted one question to the web
-//! server behind it. The only place that speaks SOCKS.
+//! Probes: a connection to a backend's onion service through tor's SOCKS port, and if wanted one question to the web
+//! server behind it; a second one on other circuits before it counts as down. The only place that speaks SOCKS.
 
 mod http;
 
@@ -10,6 +10,7 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::str::FromStr;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -23,6 +24,9 @@ const METHOD_PASSWORD: u8 = 2;
 const CONNECT: u8 = 1;
 /// Address type: a host name.
 const HOST_NAME: u8 = 3;
+
+/// If a backend has not accepted a connection so long after a probe began, a second one is tried.
+const SECOND: Duration = Duration::from_secs(3);
 
 /// Where tor's SOCKS port is: `ADDRESS:PORT` or `unix:/path`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,7 +69,7 @@ impl fmt::Display for SocksAddr {
 pub enum Probed {
     /// The backend accepted the connection.
     Up,
-    /// It did not, within the deadline.
+    /// It accepted neither of two, within the deadline.
     Down(String),
     /// tor's SOCKS port did not do its part: this says nothing about the backend.
     NoSocks(io::Error),
@@ -84,19 +88,36 @@ pub struct Question {
     pub host: String,
 }
 
-/// Connects to a backend, asks its web server if that is wanted, and closes the connection again.
+/// Connects to a backend, asks its web server if that is wanted, and closes the connection again; after some seconds a second time, on
+/// other circuits, whether the first was refused or hangs.
+///
+/// The deadline is for both together.
 pub async fn probe(socks: &SocksAddr, question: &Question, deadline: Duration) -> Probed {
-    let attempt = async {
-        match socks {
-            SocksAddr::Unix(path) => ask(UnixStream::connect(path).await, question).await,
-            SocksAddr::Tcp(address) => ask(TcpStream::connect(address).await, question).await,
+    let both = async {
+        let mut first = pin!(attempt(socks, question, b'1'));
+        let mut second = pin!(async {
+            tokio::time::sleep(SECOND).await;
+            attempt(socks, question, b'2').await
+        });
+        tokio::select! {
+            probed = &mut first => if matches!(probed, Probed::Down(_)) { second.await } else { probed },
+            probed = &mut second => if matches!(probed, Probed::Down(_)) { first.await } else { probed },
         }
     };
-    match tokio::time::timeout(deadline, attempt).await {
-        Ok(Ok(Ok(()))) => Probed::Up,
-        Ok(Ok(Err(why))) => Probed::Down(why),
-        Ok(Err(error)) => Probed::NoSocks(error),
-        Err(_elapsed) => Probed::Down(format!("no answer within {} s", deadline.as_secs())),
+    let late = |_elapsed| Probed::Down(format!("no answer within {} s", deadline.as_secs()));
+    tokio::time::timeout(deadline, both).await.unwrap_or_else(late)
+}
+
+/// One connection. tor keeps the circuits of attempts of different names apart.
+async fn attempt(socks: &SocksAddr, question: &Question, name: u8) -> Probed {
+    let asked = match socks {
+        SocksAddr::Unix(path) => ask(UnixStream::connect(path).await, question, name).await,
+        SocksAddr::Tcp(address) => ask(TcpStream::connect(address).await, question, name).await,
+    };
+    match asked {
+        Ok(Ok(())) => Probed::Up,
+        Ok(Err(why)) => Probed::Down(why),
+        Err(error) => Probed::NoSocks(error),
     }
 }
 
@@ -104,9 +125,10 @@ pub async fn probe(socks: &SocksAddr, question: &Question, deadline: Duration) -
 async fn ask<S: AsyncRead + AsyncWrite + Unpin>(
     stream: io::Result<S>,
     question: &Question,
+    name: u8,
 ) -> io::Result<Result<(), String>> {
     let mut stream = stream?;
-    let code = connect(&mut stream, &question.onion, question.port).await?;
+    let code = connect(&mut stream, question, name).await?;
     if code != 0 {
         return Ok(Err(meaning(code).to_owned()));
     }
@@ -136,21 +158,21 @@ async fn skip_bound_address<S: AsyncRead + Unpin>(stream: &mut S) -> io::Result<
 /// Spec: RFC 1928, 3 to 6; RFC 1929, 2; socks-extensions (`IsolateSOCKSAuth`).
 async fn connect<S: AsyncRead + AsyncWrite + Unpin>(
     stream: &mut S,
-    onion: &OnionAddress,
-    port: u16,
+    question: &Question,
+    name: u8,
 ) -> io::Result<u8> {
     stream.write_all(&[VERSION, 1, METHOD_PASSWORD]).await?;
     expect(stream, [VERSION, METHOD_PASSWORD]).await?;
     let user = b"onionkeep-probe";
     let mut login = vec![1, u8::try_from(user.len()).unwrap_or_default()];
     login.extend(user);
-    login.extend([1, b'1']);
+    login.extend([1, name]);
     stream.write_all(&login).await?;
     expect(stream, [1, 0]).await?;
-    let host = onion.to_string();
+    let host = question.onion.to_string();
     let mut request = vec![VERSION, CONNECT, 0, HOST_NAME, u8::try_from(host.len()).unwrap_or_default()];
     request.extend(host.as_bytes());
-    request.extend(port.to_be_bytes());
+    request.extend(question.port.to_be_bytes());
     stream.write_all(&request).await?;
     let mut reply = [0; 2];
     stream.read_exact(&mut reply).await?;
@@ -197,79 +219,109 @@ mod tests {
         Question { onion: onion(), port: 80, http, host: "front.onion".to_owned() }
     }
 
-    /// Probes a server that answers with these pieces and gives what it was sent.
-    async fn against(answers: &'static [&'static [u8]], deadline: Duration) -> (Probed, Vec<u8>) {
-        against_with(&question(None), answers, deadline).await
-    }
+    /// What a server answers on one connection, piece by piece.
+    type Answers = &'static [&'static [u8]];
 
-    async fn against_with(
+    /// tor's words until a connection is asked for, and its yes and its no to that.
+    const HELLO: [&[u8]; 2] = [&[5, 2], &[1, 0]];
+    const YES: Answers = &[HELLO[0], HELLO[1], &[5, 0, 0, 1, 0, 0, 0, 0, 0, 0]];
+    const NO: Answers = &[HELLO[0], HELLO[1], &[5, 4]];
+    /// It waits for ever.
+    const SILENT: Answers = &HELLO;
+
+    /// Probes a server that answers so on the first connection and so on the others; gives what it was sent on each.
+    async fn against(
         question: &Question,
-        answers: &'static [&'static [u8]],
+        answers: [Answers; 2],
         deadline: Duration,
-    ) -> (Probed, Vec<u8>) {
+    ) -> (Probed, Vec<Vec<u8>>, Duration) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let socks = SocksAddr::Tcp(listener.local_addr().unwrap());
+        let (sent, mut received) = tokio::sync::mpsc::unbounded_channel();
         let server = tokio::spawn(async move {
-            let (mut stream, _peer) = listener.accept().await.unwrap();
-            let mut sent = Vec::new();
-            for answer in answers {
-                let mut octets = [0; 200];
-                let count = stream.read(&mut octets).await.unwrap();
-                sent.extend_from_slice(&octets[..count]);
-                stream.write_all(answer).await.unwrap();
+            for number in 0.. {
+                let (mut stream, _peer) = listener.accept().await.unwrap();
+                let (answers, sent) = (answers[number.min(1)], sent.clone());
+                tokio::spawn(async move {
+                    let mut heard = Vec::new();
+                    for answer in answers {
+                        let mut octets = [0; 200];
+                        let count = stream.read(&mut octets).await.unwrap_or(0);
+                        heard.extend_from_slice(&octets[..count]);
+                        let _gone = stream.write_all(answer).await;
+                    }
+                    let _closed = stream.read_to_end(&mut heard).await;
+                    let _nobody = sent.send(heard);
+                });
             }
-            let mut rest = Vec::new();
-            let _closed = stream.read_to_end(&mut rest).await;
-            sent
         });
+        let start = tokio::time::Instant::now();
         let probed = probe(&socks, question, deadline).await;
-        (probed, server.await.unwrap())
+        let took = start.elapsed();
+        server.abort();
+        let mut all = Vec::new();
+        let _stopped = server.await;
+        while let Some(heard) = received.recv().await {
+            all.push(heard);
+        }
+        (probed, all, took)
     }
+
+    /// The longest that a probe may take here.
+    const SOON: Duration = Duration::from_secs(10);
 
     #[tokio::test]
     async fn an_accepted_connection_is_up_and_the_question_names_host_and_port() {
-        let (probed, sent) =
-            against(&[&[5, 2], &[1, 0], &[5, 0, 0, 1, 0, 0, 0, 0, 0, 0]], Duration::from_secs(5)).await;
+        let (probed, sent, took) = against(&question(None), [YES, NO], SOON).await;
         assert!(matches!(probed, Probed::Up));
         let tail = [onion().to_string().as_bytes(), &[0, 80]].concat();
-        assert!(sent.ends_with(&tail));
-        assert!(sent.starts_with(&[5, 1, 2, 1, 15]));
+        let [first] = sent.as_slice() else { panic!("{sent:?}") };
+        assert!(first.ends_with(&tail));
+        assert!(first.starts_with(&[5, 1, 2, 1, 15]));
+        assert!(took < SECOND);
     }
 
     #[tokio::test]
     async fn a_web_server_is_asked_on_the_same_connection_and_its_failure_is_the_backends() {
-        const OPEN: &[u8] = &[5, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+        const GOOD: Answers = &[HELLO[0], HELLO[1], YES[2], b"HTTP/1.1 200 OK\r\n\r\n"];
+        const BAD: Answers = &[HELLO[0], HELLO[1], YES[2], b"HTTP/1.1 502 Bad Gateway\r\n\r\n"];
         let asked = question(HttpCheck::new("/up", None));
-        let soon = Duration::from_secs(5);
-        let (probed, sent) =
-            against_with(&asked, &[&[5, 2], &[1, 0], OPEN, b"HTTP/1.1 200 OK\r\n\r\n"], soon).await;
+        let (probed, sent, _took) = against(&asked, [GOOD, BAD], SOON).await;
         assert!(matches!(probed, Probed::Up), "{probed:?}");
-        let text = String::from_utf8_lossy(&sent);
+        let text = String::from_utf8_lossy(&sent[0]);
         assert!(text.contains("GET /up HTTP/1.1\r\nHost: front.onion\r\n"), "{text}");
-        let bad: &[&[u8]] = &[&[5, 2], &[1, 0], OPEN, b"HTTP/1.1 502 Bad Gateway\r\n\r\n"];
-        let (probed, _sent) = against_with(&asked, bad, soon).await;
+        let (probed, sent, _took) = against(&asked, [BAD, BAD], SOON).await;
         assert!(matches!(&probed, Probed::Down(why) if why.contains("502 at /up")), "{probed:?}");
+        assert_eq!(sent.len(), 2);
         // It accepts and says nothing: the deadline counts for the whole.
-        let silent: &[&[u8]] = &[&[5, 2], &[1, 0], OPEN];
-        let (probed, _sent) = against_with(&asked, silent, Duration::from_millis(300)).await;
+        let (probed, _sent, _took) = against(&asked, [YES, YES], Duration::from_millis(300)).await;
         assert!(matches!(&probed, Probed::Down(why) if why.contains("no answer")), "{probed:?}");
     }
 
     #[tokio::test]
-    async fn a_refused_connection_is_down() {
-        let (probed, _sent) = against(&[&[5, 2], &[1, 0], &[5, 4]], Duration::from_secs(5)).await;
+    async fn a_backend_that_refuses_is_asked_again_after_some_seconds_on_other_circuits() {
+        let (probed, sent, took) = against(&question(None), [NO, NO], SOON).await;
         assert!(matches!(probed, Probed::Down(why) if why == "onion service not reachable"));
+        assert!(took >= SECOND, "{took:?}");
+        let [first, second] = sent.as_slice() else { panic!("{sent:?}") };
+        assert_ne!(first, second, "the name by which tor keeps circuits apart");
+        let (probed, ..) = against(&question(None), [NO, YES], SOON).await;
+        assert!(matches!(probed, Probed::Up), "a web server that was restarted meanwhile");
     }
 
     #[tokio::test]
-    async fn silence_is_down_after_the_deadline() {
-        let (probed, _sent) = against(&[&[5, 2], &[1, 0]], Duration::from_millis(200)).await;
+    async fn a_connection_that_hangs_is_not_waited_for_before_another_one_is_tried() {
+        let (probed, _sent, took) = against(&question(None), [SILENT, YES], SOON).await;
+        assert!(matches!(probed, Probed::Up) && took >= SECOND, "{took:?}");
+        let (probed, _sent, took) = against(&question(None), [SILENT, NO], SECOND * 2).await;
         assert!(matches!(probed, Probed::Down(why) if why.contains("no answer")));
+        assert!(took >= SECOND * 2, "the first may still be taken: {took:?}");
     }
 
     #[tokio::test]
     async fn no_server_or_another_one_says_nothing_about_the_backend() {
-        let (probed, _sent) = against(&[b"HTTP/1.1 400 Bad\r\n"], Duration::from_secs(5)).await;
+        const WEB: Answers = &[b"HTTP/1.1 400 Bad\r\n"];
+        let (probed, ..) = against(&question(None), [WEB, YES], SOON).await;
         assert!(matches!(probed, Probed::NoSocks(_)));
         let nobody = SocksAddr::Unix("/nonexistent/socks".into());
         assert!(matches!(probe(&nobody, &question(None), Duration::from_secs(5)).await, Probed::NoSocks(_)));

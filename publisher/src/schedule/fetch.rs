@@ -17,6 +17,10 @@ const FETCH_MIN: u64 = 10;
 const AGAIN: u64 = 6;
 /// Longest wait after such a fetch, in **seconds**.
 const AGAIN_MOST: u64 = 120;
+/// After so many such fetches in a row, ten minutes, a backend that no HSDir knows counts as gone.
+const GONE: u32 = 10;
+/// The wait between fetches of a backend that is gone, in **seconds**.
+const AGAIN_GONE: u64 = 600;
 /// How long after news about a backend it is asked at the latest, in **seconds**.
 const SOON: u64 = 3;
 /// After so many seconds an unanswered fetch or probe counts as lost: its own deadline is far shorter.
@@ -67,8 +71,6 @@ pub struct BackendClock {
     next_probe: UnixTime,
     /// Since when a probe is under way.
     probing: Option<UnixTime>,
-    /// Failed probes in a row.
-    probe_failures: u32,
 }
 
 impl BackendClock {
@@ -85,7 +87,6 @@ impl BackendClock {
             probe_every,
             next_probe: now.plus(probe_every.unwrap_or_default().min(SOON)),
             probing: None,
-            probe_failures: 0,
         }
     }
 
@@ -132,6 +133,7 @@ impl BackendClock {
         self.misses = if self.routine { 0 } else { self.misses.saturating_add(1) };
         let wait = match verdict {
             Verdict::Good => dice.pick(interval..=interval.saturating_mul(3)),
+            Verdict::Missing if self.misses > GONE => dice.about(AGAIN_GONE),
             Verdict::Doubtful | Verdict::Missing | Verdict::Unclear => {
                 dice.about(doubling(AGAIN, AGAIN_MOST, self.misses))
             }
@@ -161,17 +163,11 @@ impl BackendClock {
         }
     }
 
-    /// Takes the outcome of a probe. After a first failure the second try and a fetch follow at once.
+    /// Takes the outcome of a probe. After one that failed, a fetch follows at once.
     pub fn probed(&mut self, now: UnixTime, up: bool, dice: &mut dyn Dice) {
         let every = self.probe_every.unwrap_or(LOST);
         self.probing = None;
-        self.probe_failures = if up { 0 } else { self.probe_failures.saturating_add(1) };
-        let wait = if self.probe_failures == 1 {
-            dice.pick(1..=SOON).min(every)
-        } else {
-            dice.pick(every.div_ceil(2)..=every)
-        };
-        self.next_probe = now.plus(wait);
+        self.next_probe = now.plus(dice.pick(every.div_ceil(2)..=every));
         if !up {
             self.fetch_soon(now, dice);
         }
@@ -181,7 +177,6 @@ impl BackendClock {
     fn set_probing(&mut self, now: UnixTime, every: Option<u64>) {
         self.probe_every = every;
         self.next_probe = now.plus(every.unwrap_or_default().min(SOON));
-        self.probe_failures = 0;
     }
 
     /// Moves the next probe to the next seconds.
