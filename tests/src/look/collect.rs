@@ -1,12 +1,13 @@
 //! Collects what HSDirs hold of plain C tor services and of frontends on one private network: the only place that builds that set-up.
 //!
-//! All plain services live in one tor; every frontend has backends of its own, those of a few frontends in one tor. Nobody
+//! A few plain services share a tor, as many as frontends share one; every frontend has backends of its own, those of a few frontends in one tor. Nobody
 //! visits: only descriptors and uploads are looked at. Periods, votes, uploads and the life of introduction points are those of the
 //! public network; days pass in minutes because the clocks of all programs go faster (docs/decisions/0047-days-on-a-real-network.md).
 //! Whenever something is looked at, they go as usual.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
@@ -16,7 +17,8 @@ use super::moment::{self, Between};
 use super::rows::{self, Subject};
 use super::sample::{self, Held};
 use super::setup::{
-    AWAKE, BACKENDS, BEGIN, DAY, TOGETHER, add_line, backends_of, balance, frontend, keys, set_clock,
+    AWAKE, BACKENDS, BEGIN, DAY, TOGETHER, add_line, backends_of, balance, frontend, keys, plain_services,
+    set_clock,
 };
 use super::uploads::{Log, Watch};
 use crate::clock;
@@ -103,7 +105,7 @@ pub struct Collector {
     /// The frontends' backends.
     _backends: Vec<Crowd>,
     /// The plain services.
-    _plain: Crowd,
+    _plain: Vec<Crowd>,
     /// The signer.
     _signer: Signer,
     /// The network.
@@ -131,29 +133,30 @@ impl Collector {
         });
         let (network, (signer, ours)) = (network?, custody?);
         report.waiting("the services");
-        let mut plain = Crowd::start(&network, "plain", services, &[])?;
+        let mut plain = plain_services(&network, services)?;
         let mut backends = backends_of(&network, &ours)?;
         let mut inspector = Client::start(&network, "inspector")?;
         add_line(inspector.node(), AWAKE)?;
-        let mut watches = vec![(Kind::CTor, Watch::start(plain.node().control()?)?)];
-        backends.iter_mut().try_for_each(|crowd| crowd.wait_published(LIMIT))?;
-        plain.wait_published(LIMIT)?;
+        let mut watches = Vec::new();
+        for crowd in &mut plain {
+            watches.push((Kind::CTor, Watch::start(crowd.node().control()?)?));
+        }
+        backends.iter_mut().chain(&mut plain).try_for_each(|crowd| crowd.wait_published(LIMIT))?;
         let mut publishers = Vec::new();
         for (number, (addresses, crowd)) in ours.chunks(TOGETHER).zip(&backends).enumerate() {
             let mut tor = PublisherTor::start(&network, &format!("publisher{number}"))?;
             watches.push((Kind::Ours, Watch::start(tor.node.control()?)?));
-            let place = run.path().join(format!("p{number}"));
-            files::make_dir(&place, User::Harness, 0o755)?;
-            let mut publisher = Publisher::new(&place, &programs, &tor)?;
             let own = crowd.members().chunks(BACKENDS);
             let services = addresses.iter().zip(own).map(|(address, own)| frontend(address, &signer, own));
+            let mut publisher = Publisher::new(&own_place(&run, number)?, &programs, &tor)?;
             publisher.serve(services.collect())?;
             publisher.start()?;
             publishers.push((publisher, tor));
         }
         let named =
             |kind: Kind, addresses: Vec<String>| addresses.into_iter().map(move |address| (kind, address));
-        let plain_addresses = plain.members().iter().map(|(_name, address)| address.clone()).collect();
+        let plain_members = plain.iter().flat_map(Crowd::members);
+        let plain_addresses = plain_members.map(|(_name, address)| address.clone()).collect();
         let mut all: Vec<_> = named(Kind::CTor, plain_addresses).chain(named(Kind::Ours, ours)).collect();
         let onionbalance = if others == 0 {
             None
@@ -322,6 +325,13 @@ impl Collector {
             }
         }
     }
+}
+
+/// A folder for the publisher with this number.
+fn own_place(run: &RunDir, number: usize) -> Result<PathBuf> {
+    let place = run.path().join(format!("p{number}"));
+    files::make_dir(&place, User::Harness, 0o755)?;
+    Ok(place)
 }
 
 /// What the rows that look at one upload of one service find odd, each once with the number of services.

@@ -39,6 +39,16 @@ pub(super) fn backends_of(network: &Network, frontends: &[String]) -> Result<Vec
     frontends.chunks(TOGETHER).enumerate().map(crowd).collect()
 }
 
+/// As many plain services, spread over tors as frontends are over publishers: how long an upload takes also depends on how many services
+/// share a tor.
+pub(super) fn plain_services(network: &Network, count: usize) -> Result<Vec<Crowd>> {
+    let crowd = |number: usize| {
+        let members = TOGETHER.min(count - number * TOGETHER);
+        Crowd::start(network, &format!("plain{number}"), members, &[])
+    };
+    (0..count.div_ceil(TOGETHER)).map(crowd).collect()
+}
+
 /// Adds a line to a running tor's torrc.
 pub(super) fn add_line(node: &mut Node, line: &str) -> Result<()> {
     node.add_to_torrc(line)?;

@@ -66,7 +66,7 @@ pub(super) fn relay(name: &str, ports: RelayPorts, authority_lines: &str) -> Str
         "TestingTorNetwork 1\n{authority_lines}Nickname {name}\nContactInfo nobody@example.invalid\n\
          Address 127.0.0.1\nORPort 127.0.0.1:{} IPv4Only\nAssumeReachable 1\nSocksPort 0\n\
          ExitRelay 0\nExitPolicy reject *:*\nHiddenServiceStatistics 0\nDirReqStatistics 0\n\
-         MaxConsensusAgeForDiffs 59 minutes\n",
+         TestingLinkCertLifetime 60 days\nTestingAuthKeyLifetime 60 days\nMaxConsensusAgeForDiffs 59 minutes\n",
         ports.or
     )
 }
