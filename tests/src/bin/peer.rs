@@ -259,15 +259,15 @@ impl Scene {
         Ok(())
     }
 
-    /// How many points of the backend that is killed the HSDirs' copies list.
-    fn points_of(&mut self, keys: &BTreeSet<[u8; 32]>) -> Result<usize> {
+    /// How many points of the backend that is killed the HSDirs' copies list; `None` if no HSDir gave one in time.
+    fn points_of(&mut self, keys: &BTreeSet<[u8; 32]>) -> Result<Option<usize>> {
         let address = &self.frontend.address;
         let texts = self.client.fetch_descriptors(&self.network, address, Duration::from_secs(5))?;
-        ensure!(!texts.is_empty(), "no HSDir gives a descriptor");
-        texts.values().try_fold(0, |count, text| {
+        let count = texts.values().try_fold(0, |count, text| {
             let listed = descriptor::auth_keys(&Opened::new(address, text)?)?;
-            Ok(count + listed.intersection(keys).count())
-        })
+            Ok::<_, anyhow::Error>(count + listed.intersection(keys).count())
+        });
+        Ok(Some(count?).filter(|_count| !texts.is_empty()))
     }
 
     /// Kills a backend and waits until no HSDir gives a descriptor that lists it.
@@ -278,11 +278,11 @@ impl Scene {
         for text in texts.values() {
             keys.extend(descriptor::auth_keys(&Opened::new(&address, text)?)?);
         }
-        wait::until_true("the backend to be listed", LIMIT, || Ok(self.points_of(&keys)? > 0))?;
+        wait::until_true("the backend to be listed", LIMIT, || Ok(self.points_of(&keys)? > Some(0)))?;
         self.victim.kill()?;
         let killed = Instant::now();
         while figures.listed.is_none() && killed.elapsed() < limit {
-            if self.points_of(&keys)? == 0 {
+            if self.points_of(&keys)? == Some(0) {
                 figures.listed = Some(killed.elapsed().as_secs_f64());
             }
             thread::sleep(Duration::from_millis(200));
