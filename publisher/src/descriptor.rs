@@ -7,13 +7,13 @@
 mod auth;
 mod build;
 mod checked;
+mod claimed;
 mod crypt;
 mod decode;
 mod error;
 mod inner;
 mod keys;
 mod layers;
-mod mark;
 mod middle;
 mod outer;
 mod point;
@@ -23,12 +23,12 @@ mod table;
 pub use auth::{ClientKey, ClientKeyError, ClientPublicKey};
 pub use build::{BuildError, Draft, Prepared, most_clients, size_class};
 pub use checked::Checked;
+pub use claimed::claimed_revision;
 pub use decode::{Decoded, Reader, SkipReason, Skipped, UnknownLine, decode, revision};
 pub use error::{DescriptorError, Fault, Layer};
 pub use inner::FlowControl;
 pub use keys::{PERIOD_KEYS_LEN, PeriodKeys};
 pub use layers::{Layers, Lengths};
-pub use mark::{Known, Mark};
 pub use point::{IntroPoint, LinkError, PointError};
 pub use show::show;
 

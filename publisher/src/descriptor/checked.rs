@@ -1,52 +1,35 @@
 //! What of one service's descriptors was checked before, so that the same octets are not checked again. Pure.
 //!
-//! A service renews its descriptor every hour or two; each HSDir holds a copy with the same certificate, the key that is certified
-//! stays for a day, and an introduction point is in many descriptors. Whether octets are a good key or a well-signed certificate
-//! depends on nothing else. Times are checked anew each time.
+//! A service renews its descriptor every hour or two; the key that signs it stays for a day, and an introduction point is in many
+//! descriptors. Whether octets are a good key depends on nothing else. Signatures and times are checked each time.
 
-use super::error::Fault;
 use super::point::IntroPoint;
-use onionkeep_common::cert::{SignatureChecked, UncheckedCert};
 use onionkeep_common::keys::{KeyError, Verifier};
 use onionkeep_common::{DescSigningKey, IntroAuthKey, IntroEncKey};
 
 /// What was checked of the last descriptors of one service.
 #[derive(Clone, Debug, Default)]
 pub struct Checked {
-    /// The octets of the last certificate 08 whose signature was good.
-    cert: Option<(Vec<u8>, SignatureChecked)>,
-    /// The key that it certifies, which is one, and what checks signatures by it.
+    /// The last key that signed a descriptor, which is one, and what checks signatures by it.
     key: Option<(DescSigningKey, Verifier)>,
     /// The keys of introduction points, which are some: that of authentication, that of encryption, and its Ed25519 form.
     points: Vec<(IntroAuthKey, IntroEncKey, [u8; 32])>,
 }
 
 impl Checked {
-    /// The certificate after its signature was checked, the certified key, and what checks signatures by it.
+    /// The key that signs the text, and what checks signatures by it.
     ///
     /// # Errors
-    /// [`Fault`] if the signature is wrong or what it certifies is no key.
-    pub(super) fn cert(
-        &mut self,
-        octets: &[u8],
-        cert: UncheckedCert<'_>,
-    ) -> Result<(SignatureChecked, DescSigningKey, Verifier), Fault> {
-        let known = self.cert.as_ref().filter(|(known, _checked)| known == octets);
-        let checked = known.map_or_else(|| cert.check_signature(), |(_octets, checked)| Ok(*checked))?;
-        let certified = checked.dangerously_assume_timely();
-        let (key, verifier) =
-            match self.key.filter(|(key, _verifier)| key.as_bytes() == certified.certified()) {
-                Some(known) => known,
-                None => {
-                    let key = DescSigningKey::from_bytes(*certified.certified())?;
-                    (key, Verifier::new(&key)?)
-                }
-            };
-        if known.is_none() {
-            self.cert = Some((octets.to_vec(), checked));
-        }
-        self.key = Some((key, verifier));
-        Ok((checked, key, verifier))
+    /// [`KeyError`] if these octets are no key.
+    pub(super) fn signing_key(&mut self, octets: [u8; 32]) -> Result<(DescSigningKey, Verifier), KeyError> {
+        let known = self.key.filter(|(key, _verifier)| *key.as_bytes() == octets);
+        let made = || {
+            let key = DescSigningKey::from_bytes(octets)?;
+            Ok((key, Verifier::new(&key)?))
+        };
+        let key = known.map_or_else(made, Ok)?;
+        self.key = Some(key);
+        Ok(key)
     }
 
     /// The key of an introduction point.
@@ -75,43 +58,21 @@ impl Checked {
 mod tests {
     use super::*;
     use curve25519_dalek::constants::X25519_BASEPOINT;
-    use ed25519_dalek::{Signer, SigningKey};
-    use onionkeep_common::cert::{CertBody, CertType};
-    use onionkeep_common::{BlindedId, EncodedCert, ExpirationHours, Signature};
+    use ed25519_dalek::SigningKey;
 
     fn public(seed: u8) -> [u8; 32] {
         SigningKey::from_bytes(&[seed; 32]).verifying_key().to_bytes()
     }
 
-    /// A certificate 08 by the key of seed 1 for that of `seed`.
-    fn cert(seed: u8) -> EncodedCert {
-        let key = DescSigningKey::from_bytes(public(seed)).unwrap();
-        let body =
-            CertBody::desc_signing(&key, ExpirationHours(9), &BlindedId::from_bytes(public(1)).unwrap());
-        let signature = SigningKey::from_bytes(&[1; 32]).sign(body.as_bytes()).to_bytes();
-        body.with_signature(&Signature(signature))
-    }
-
-    fn check(checked: &mut Checked, octets: &[u8]) -> Option<DescSigningKey> {
-        let cert = UncheckedCert::parse(CertType::DescSigning, octets).unwrap();
-        checked.cert(octets, cert).ok().map(|(_cert, key, verifier)| {
-            assert_eq!(Verifier::new(&key), Ok(verifier));
-            key
-        })
-    }
-
     #[test]
-    fn only_the_same_octets_are_believed() {
-        let (mut checked, good) = (Checked::default(), cert(2).0);
-        assert_eq!(check(&mut checked, &good).unwrap().as_bytes(), &public(2));
-        assert_eq!(check(&mut checked, &good).unwrap().as_bytes(), &public(2));
-        for at in [good.len() - 1, 5, 10] {
-            let mut forged = good;
-            forged[at] ^= 1;
-            assert_eq!(check(&mut checked, &forged), None, "octet {at}");
+    fn a_signing_key_that_is_not_known_is_checked() {
+        let mut checked = Checked::default();
+        for seed in [2, 2, 3, 2] {
+            let (key, verifier) = checked.signing_key(public(seed)).unwrap();
+            assert_eq!(key.as_bytes(), &public(seed));
+            assert_eq!(Verifier::new(&key), Ok(verifier));
+            assert!(checked.signing_key([0xff; 32]).is_err());
         }
-        assert_eq!(check(&mut checked, &cert(3).0).unwrap().as_bytes(), &public(3), "another key");
-        assert_eq!(check(&mut checked, &good).unwrap().as_bytes(), &public(2), "the one before again");
     }
 
     #[test]

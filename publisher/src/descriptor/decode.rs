@@ -145,32 +145,22 @@ impl Reader {
         &self.blinded
     }
 
-    /// As [`decode`]; but of a descriptor with the counter `known` only what an HSDir sees is verified, and `None` comes back.
-    ///
-    /// A service encrypts a descriptor anew for each HSDir. Who has read one copy learns nothing from the others but that
-    /// these HSDirs hold it too, and that is what certificate and signature of the outer layer say. What is found in
-    /// `checked` is not checked again.
+    /// As [`decode`], but what is found in `checked` is not checked again.
     ///
     /// # Errors
     /// [`DescriptorError`] names layer, line, keyword and fault.
-    pub fn news(
+    pub fn read(
         &self,
         text: &[u8],
         client_key: Option<&ClientKey>,
         now: UnixTime,
-        known: Option<u64>,
         checked: &mut Checked,
-    ) -> Result<Option<Decoded>, DescriptorError> {
-        let outer = Outer::read_knowing(text, Some(self.blinded.as_bytes()), known, checked)?;
-        if known == Some(outer.revision) {
-            outer.timely_cert(Some(now))?;
-            outer.check_signature()?;
-            return Ok(None);
-        }
+    ) -> Result<Decoded, DescriptorError> {
+        let outer = Outer::read_checked(text, Some(self.blinded.as_bytes()), checked)?;
         let keys = (&self.blinded, &self.subcredential);
         let decoded = decode_outer(&outer, keys, client_key, Some(now), checked)?;
         checked.remember(decoded.intro_points.iter());
-        Ok(Some(decoded))
+        Ok(decoded)
     }
 }
 

@@ -41,7 +41,7 @@ pub(super) struct Outer<'t> {
     pub(super) cert_line: usize,
     /// The key that it certifies, which signed the text.
     pub(super) signing_key: DescSigningKey,
-    /// Content of `superencrypted`; empty if the revision counter is the known one.
+    /// Content of `superencrypted`.
     pub(super) blob: Vec<u8>,
     /// Line of `superencrypted`.
     pub(super) blob_line: usize,
@@ -66,14 +66,13 @@ impl<'t> Outer<'t> {
     ///
     /// Spec: rend-spec-v3, 2.4; C tor, `desc_decode_plaintext_v3`, `desc_sig_is_valid`.
     pub(super) fn read(octets: &'t [u8], expected: Option<&[u8; 32]>) -> Result<Self, DescriptorError> {
-        Self::read_knowing(octets, expected, None, &mut Checked::default())
+        Self::read_checked(octets, expected, &mut Checked::default())
     }
 
-    /// [`Outer::read`] with a certificate that may be the same; what is encrypted under the counter `known` is not wanted.
-    pub(super) fn read_knowing(
+    /// [`Outer::read`] with a certified key that may be the same as before.
+    pub(super) fn read_checked(
         octets: &'t [u8],
         expected: Option<&[u8; 32]>,
-        known: Option<u64>,
         checked: &mut Checked,
     ) -> Result<Self, DescriptorError> {
         if octets.len() >= usize::try_from(super::MAX_DESCRIPTOR_SIZE).unwrap_or(usize::MAX) {
@@ -93,14 +92,13 @@ impl<'t> Outer<'t> {
         let (cert, cert_line, (signing_key, verifier)) = read_cert(&table, expected, checked)?;
         let (signed, signature, signature_line) = read_signature(&table, text)?;
         let blob = table.required("superencrypted")?;
-        let revision = table.required("revision-counter")?.number(0)?;
         Ok(Self {
             lifetime_minutes,
-            revision,
+            revision: table.required("revision-counter")?.number(0)?,
             cert,
             cert_line,
             signing_key,
-            blob: if known == Some(revision) { Vec::new() } else { blob.object("MESSAGE")? },
+            blob: blob.object("MESSAGE")?,
             blob_line: blob.item.line,
             len: octets.len(),
             verifier,
@@ -155,7 +153,9 @@ fn read_cert(
     if expected.is_some_and(|expected| expected != cert.signer()) {
         return Err(entry.error(Fault::OtherService));
     }
-    let (cert, key, verifier) = checked.cert(&octets, cert).map_err(|error| entry.error(error))?;
+    let cert = cert.check_signature().map_err(|error| entry.error(error))?;
+    let certified = *cert.dangerously_assume_timely().certified();
+    let (key, verifier) = checked.signing_key(certified).map_err(|error| entry.error(error))?;
     Ok((cert, entry.item.line, (key, verifier)))
 }
 

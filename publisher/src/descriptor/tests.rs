@@ -174,43 +174,52 @@ fn all_certificates_of_a_descriptor_are_of_one_hour_also_if_the_signer_is_away()
 }
 
 #[test]
-fn of_a_counter_that_is_known_only_the_outer_layer_is_read_and_verified() {
+fn the_claimed_counter_is_that_of_the_text_and_no_other_number() {
     let (frontend, points) = (Frontend::golden(), [point(1), point(2)]);
-    let copy = |salt| frontend.draft(&points).prepare().unwrap().encode([[salt; 16], [salt; 16]]).unwrap();
+    let draft = frontend.draft(&points);
+    let text = draft.prepare().unwrap().encode([[1; 16], [2; 16]]).unwrap();
+    assert_eq!(claimed_revision(text.as_bytes()), Some(draft.revision));
+    let line = format!("\nrevision-counter {}\n", draft.revision);
+    for other in [
+        "",
+        "\n",
+        "\nrevision-counter \n",
+        "\nrevision-counter -1\n",
+        "\nrevision-counter 18446744073709551616\n",
+    ] {
+        assert_eq!(claimed_revision(text.replacen(&line, other, 1).as_bytes()), None, "{other:?}");
+    }
+    assert_eq!(claimed_revision(b"\nrevision-counter \xff\n"), None);
+    assert_eq!(claimed_revision(b"\nrevision-counter 7"), Some(7));
+}
+
+#[test]
+fn all_of_a_text_must_be_signed_by_a_key_whose_certificate_is_good_and_of_this_address() {
+    let (frontend, points) = (Frontend::golden(), [point(1), point(2)]);
+    let draft = frontend.draft(&points);
+    let revision = draft.revision;
+    let copy = |draft: Draft<'_>, salt| draft.prepare().unwrap().encode([[salt; 16], [salt; 16]]).unwrap();
     let reader = Reader::new(&frontend.onion, frontend.period).unwrap();
     let mut checked = Checked::default();
-    let mut news = |text: &str, known| reader.news(text.as_bytes(), None, frontend.now, known, &mut checked);
-    let revision = frontend.draft(&points).revision;
-    for (text, known) in [(copy(1), None), (copy(2), Some(revision - 1)), (copy(3), Some(revision + 1))] {
-        assert_eq!(news(&text, known).unwrap().unwrap(), frontend.decode(&text).unwrap(), "{known:?}");
+    let mut read = |text: &str| reader.read(text.as_bytes(), None, frontend.now, &mut checked);
+    let good = copy(frontend.draft(&points), 1);
+    for text in [&good, &copy(frontend.draft(&points), 2), &good] {
+        assert_eq!(read(text).unwrap(), frontend.decode(text).unwrap());
     }
-    assert_eq!(news(&copy(4), Some(revision)).unwrap(), None);
-    // Its inner layers are not looked at, but all of it must be signed, by a key whose certificate is good and of this address.
-    let good = copy(5);
-    let other = good.replacen(
-        "superencrypted\n-----BEGIN MESSAGE-----\n",
-        "superencrypted\n-----BEGIN MESSAGE-----\nAAAA",
-        1,
-    );
-    assert_ne!(good, other);
-    assert!(news(&other, Some(revision)).is_err());
-    let claimed = frontend.draft(&points);
-    let claimed =
-        Draft { revision: revision + 7, ..claimed }.prepare().unwrap().encode([[6; 16]; 2]).unwrap();
+    let message = "superencrypted\n-----BEGIN MESSAGE-----\n";
+    assert!(read(&good.replacen(message, &format!("{message}AAAA"), 1)).is_err());
+    let claimed = copy(Draft { revision: revision + 7, ..draft }, 6);
     let claimed = claimed
         .replace(&format!("revision-counter {}", revision + 7), &format!("revision-counter {revision}"));
-    assert_eq!(news(&claimed, Some(revision)).unwrap_err().fault, Fault::Signature);
-    // A certificate whose last octets are others is not the one that was checked.
+    assert_eq!(read(&claimed).unwrap_err().fault, Fault::Signature);
     let end = good.find("-----END ED25519 CERT").unwrap() - 8;
     let mut forged = good.clone();
     forged.replace_range(end..=end, if good.as_bytes()[end] == b'A' { "B" } else { "A" });
-    assert_eq!(news(&forged, Some(revision)).unwrap_err().fault, CertError::Signature.into());
-    assert_eq!(news(&good, Some(revision)).unwrap(), None);
-    let late = reader.news(good.as_bytes(), None, frontend.now.plus(90 * 3600), Some(revision), &mut checked);
+    assert_eq!(read(&forged).unwrap_err().fault, CertError::Signature.into());
+    let late = reader.read(good.as_bytes(), None, frontend.now.plus(90 * 3600), &mut checked);
     assert!(late.is_err(), "its certificate has ended");
     let stranger = Reader::new(&crate::config::tests::A.parse().unwrap(), frontend.period).unwrap();
-    let fault = stranger.news(good.as_bytes(), None, frontend.now, Some(revision), &mut checked);
-    let fault = fault.unwrap_err().fault;
+    let fault = stranger.read(good.as_bytes(), None, frontend.now, &mut checked).unwrap_err().fault;
     assert_eq!(fault, Fault::OtherService);
 }
 

@@ -13,7 +13,7 @@ use crate::status::AlarmStatus;
 use onionkeep_common::{OnionAddress, UnixTime};
 
 /// Alarms are looked at so often, in **seconds**.
-const LOOK: u64 = 10;
+const LOOK: u64 = 15;
 /// So many alarms get a line each at one look; if more come or go at once, a line counts the rest.
 const LINES: usize = 20;
 /// A certificate that ends in less than this is worth an alarm, in **seconds**: several uploads went without a new one.

@@ -4,7 +4,7 @@ use super::rota::Rota;
 use crate::backend::Backend;
 use crate::config::BackendConfig;
 use crate::consensus::{Fingerprint, Role};
-use crate::descriptor::{Checked, Decoded, Known, Reader};
+use crate::descriptor::{self, Checked, Decoded, Reader};
 use crate::schedule::Reach;
 use onionkeep_common::{OnionAddress, TimePeriod, UnixTime};
 use sha3::{Digest, Sha3_256};
@@ -64,8 +64,6 @@ pub(super) struct Member {
     pub(super) ask: Ask,
     /// Which HSDir is asked next if one is enough.
     pub(super) rota: Rota,
-    /// Its descriptors that were good lately.
-    pub(super) known: Known,
     /// What was checked of its last ones.
     checked: Checked,
     /// Its place on the circle of the merge.
@@ -84,46 +82,33 @@ impl Member {
             targets: Targets::default(),
             ask: Ask::default(),
             rota: Rota::default(),
-            known: Known::default(),
             checked: Checked::default(),
             place: place(secret, &config.address),
         }
     }
 
-    /// Takes what an HSDir gave: a descriptor that is news, or `None` if the known one came again.
+    /// Takes what an HSDir gave: a descriptor that was verified, or `None` if it claims to be the one that is known.
     pub(super) fn take(
         &mut self,
         text: &[u8],
         role: &Role,
         now: UnixTime,
     ) -> Result<Option<Decoded>, String> {
-        let lately = self.known.revision(text, role.period.number, now);
-        if lately.is_some_and(|revision| self.backend.again(now, role.period, revision)) {
+        let claimed = descriptor::claimed_revision(text);
+        if claimed.is_some_and(|revision| self.backend.again(now, role.period, revision)) {
             return Ok(None);
         }
-        let decoded = self.read(text, role.period, now)?;
-        if decoded.is_none()
-            && let Some(revision) = self.backend.seen().map(|seen| seen.revision)
-        {
-            self.backend.again(now, role.period, revision);
-        }
-        Ok(decoded)
+        self.read(text, role.period, now).map(Some)
     }
 
-    /// Reads a descriptor of this period; `None` if it is the one that is known, in another copy.
-    fn read(&mut self, text: &[u8], period: TimePeriod, now: UnixTime) -> Result<Option<Decoded>, String> {
+    /// Reads a descriptor of this period.
+    fn read(&mut self, text: &[u8], period: TimePeriod, now: UnixTime) -> Result<Decoded, String> {
         // Read anew each time: the file may have been put right in the meantime.
         let key = self.config.read_client_key().map_err(|error| error.to_string())?;
         let reader = self.targets.reader.filter(|reader| reader.period() == period);
         let reader = reader.map_or_else(|| Reader::new(&self.backend.address, period), Ok);
         let reader = reader.map_err(|error| error.to_string())?;
-        let seen = self.backend.seen().filter(|seen| seen.period == period).map(|seen| seen.revision);
-        let decoded = reader.news(text, key.as_ref(), now, seen, &mut self.checked);
-        let decoded = decoded.map_err(|error| error.to_string())?;
-        if let Some(revision) = decoded.as_ref().map(|decoded| decoded.revision).or(seen) {
-            self.known.remember(text, period.number, revision, now);
-        }
-        Ok(decoded)
+        reader.read(text, key.as_ref(), now, &mut self.checked).map_err(|error| error.to_string())
     }
 
     /// Takes a new configuration of the same address.

@@ -14,7 +14,7 @@ use onionkeep_common::{
     BlindedId, EncodedCert, ExpirationHours, IntroAuthKey, OnionAddress, Subcredential, UnixTime,
 };
 use std::cell::Cell;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How far the counter is raised when an HSDir has seen a higher one that we cannot learn: about 17 minutes.
 ///
@@ -82,7 +82,7 @@ pub(super) struct Period {
     /// The last upload.
     pub(super) last: Option<LastUpload>,
     /// What each HSDir said.
-    pub(super) answers: HashMap<Fingerprint, Answer>,
+    pub(super) answers: BTreeMap<Fingerprint, Answer>,
     /// How far it is taken over from another publisher.
     pub(super) takeover: Takeover,
     /// Another publisher of the address, if one was seen.
@@ -126,7 +126,7 @@ impl Period {
             state,
             keys_written: true,
             last: None,
-            answers: HashMap::new(),
+            answers: BTreeMap::new(),
             takeover: Takeover::None,
             other: Other::default(),
             verified: Cell::new(None),

@@ -87,3 +87,26 @@ async fn if_one_hsdir_has_none_two_others_are_asked_at_once() {
     stage.pass(2 * RENEWED).await;
     assert_eq!(lines(&stage, "backend-not-fetched"), Vec::<&String>::new());
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_claims_the_known_counter_says_no_more_than_who_gives_the_known_descriptor_again() {
+    let mut seen = Vec::new();
+    for backends in [Backends::Old, Backends::Claimed(0)] {
+        let mut stage = stage(backends).await;
+        stage.pass(4 * 3600).await;
+        let stale = lines(&stage, "alarm name=backend-stale state=raised").len();
+        seen.push((news(&stage), lines(&stage, "info chosen").len(), stale));
+    }
+    assert_eq!(seen[0], seen[1]);
+    assert_eq!(seen[0].2, 1, "it is not renewed, whoever says so");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_claims_another_counter_is_not_believed() {
+    let mut stage = stage(Backends::Claimed(1)).await;
+    let known = news(&stage);
+    stage.pass(3600).await;
+    assert_eq!(news(&stage), known);
+    let refused = lines(&stage, "backend-not-fetched");
+    assert!(!refused.is_empty() && refused.iter().all(|line| line.contains("problem=")), "{refused:?}");
+}

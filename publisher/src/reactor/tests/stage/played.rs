@@ -58,6 +58,8 @@ pub(in super::super) enum Backends {
     Mute,
     /// They give what they gave before, for ever; those that were not asked before have none.
     Old,
+    /// They give a text that has nothing but a counter, so much above that of what they gave before; others have none.
+    Claimed(u64),
     /// So many of those that were asked before give what the others gave last: they know what the publisher has, and give no more.
     Held(usize),
     /// So many of those that were asked before have none any more.
@@ -108,6 +110,17 @@ pub(in super::super) fn passed() -> u64 {
     crate::clock::now().since(UnixTime(BEGIN))
 }
 
+/// An answer whose text is nothing but a counter, so much above that of what was given.
+fn claim(given: &Answer, ahead: u64, onion: &str, hsdir: &str) -> Answer {
+    let Answer::Raw(octets) = given else { panic!("an odd answer") };
+    let text = String::from_utf8(octets.clone()).unwrap().replace("\r\n", "\n");
+    let counter = crate::descriptor::claimed_revision(text.as_bytes()).unwrap() + ahead;
+    Answer::text(&format!(
+        "250 OK\n650 HS_DESC RECEIVED {onion} NO_AUTH ${hsdir}~relay x\n\
+         650+HS_DESC_CONTENT {onion} x ${hsdir}~relay\nhs-descriptor 3\nrevision-counter {counter}\n.\n650 OK\n"
+    ))
+}
+
 impl Played {
     /// How a service fails, by its address without `.onion`.
     pub(super) fn wrong(&self, onion: &str) -> Wrong {
@@ -152,6 +165,10 @@ impl Played {
             Backends::Missing => return failed("NOT_FOUND"),
             Backends::Mute => return failed("UNEXPECTED"),
             Backends::Old => return given.get(&key).cloned().unwrap_or_else(|| failed("NOT_FOUND")),
+            Backends::Claimed(ahead) => {
+                let claim = given.get(&key).map(|given| claim(given, ahead, onion, hsdir));
+                return claim.unwrap_or_else(|| failed("NOT_FOUND"));
+            }
             Backends::Held(count) if self.is_among(count, &key, &given) => {
                 return self.told_again(onion, hsdir);
             }
