@@ -272,13 +272,12 @@ mod tests {
 
     #[tokio::test]
     async fn an_accepted_connection_is_up_and_the_question_names_host_and_port() {
-        let (probed, sent, took) = against(&question(None), [YES, NO], SOON).await;
+        let (probed, sent, _took) = against(&question(None), [YES, NO], SOON).await;
         assert!(matches!(probed, Probed::Up));
         let tail = [onion().to_string().as_bytes(), &[0, 80]].concat();
         let [first] = sent.as_slice() else { panic!("{sent:?}") };
         assert!(first.ends_with(&tail));
         assert!(first.starts_with(&[5, 1, 2, 1, 15]));
-        assert!(took < SECOND);
     }
 
     #[tokio::test]

@@ -61,6 +61,8 @@ pub struct BackendClock {
     fetched: Option<UnixTime>,
     /// Fetches in a row that were not good.
     misses: u32,
+    /// Fetches in a row at which every HSDir said that there is none.
+    unknown: u32,
     /// Whether the next fetch is one of many after a good one, and not due to news.
     routine: bool,
     /// Whether any fetch was answered since the start.
@@ -82,6 +84,7 @@ impl BackendClock {
             fetching: None,
             fetched: None,
             misses: 0,
+            unknown: 0,
             routine: false,
             answered: false,
             probe_every,
@@ -131,9 +134,10 @@ impl BackendClock {
         self.answered = true;
         self.routine = verdict == Verdict::Good;
         self.misses = if self.routine { 0 } else { self.misses.saturating_add(1) };
+        self.unknown = if verdict == Verdict::Missing { self.unknown.saturating_add(1) } else { 0 };
         let wait = match verdict {
             Verdict::Good => dice.pick(interval..=interval.saturating_mul(3)),
-            Verdict::Missing if self.misses > GONE => dice.about(AGAIN_GONE),
+            Verdict::Missing if self.unknown > GONE => dice.about(AGAIN_GONE),
             Verdict::Doubtful | Verdict::Missing | Verdict::Unclear => {
                 dice.about(doubling(AGAIN, AGAIN_MOST, self.misses))
             }

@@ -146,6 +146,9 @@ fn good_fetches_are_rare_and_others_soon_repeated() {
     // Not if nobody answers, which may be due to us.
     let unclear = fetched(Verdict::Unclear, 3600);
     assert!(longest(&unclear) <= Some(181), "{unclear:?}");
+    // What was unclear before does not count.
+    let missing = fetched(Verdict::Missing, 600);
+    assert!(longest(&missing) <= Some(181) && missing.len() >= 3, "{missing:?}");
 }
 
 #[test]
