@@ -17,7 +17,7 @@ pub(super) type Unit = (usize, usize);
 pub(super) struct Taste<'a> {
     /// What each set lists now.
     pub(super) listed: &'a [BTreeSet<IntroAuthKey>],
-    /// What the service's other descriptor lists: only where nothing else is left.
+    /// What the service's other descriptor lists: in one set only where nothing else is left.
     pub(super) avoid: &'a BTreeSet<IntroAuthKey>,
     /// Gives the order where nothing else does.
     pub(super) secret: &'a [u8; 32],
@@ -165,7 +165,8 @@ impl<'a, 't> Plan<'a, 't> {
         self.slots.range((set, Fingerprint([0; 20]))..=(set, Fingerprint([0xff; 20])))
     }
 
-    /// A backend's points in the order in which a set wants them: listed ones first, and those that other sets list last.
+    /// A backend's points in the order in which a set wants them: listed ones first, and those that other sets list last. That
+    /// comes before what the other descriptor lists: sets of one backend would else all take the one point that is left.
     fn wanted(&mut self, at: usize, set: usize) -> Vec<&'a IntroPoint> {
         let Some(candidate) = self.usable.get(at) else { return Vec::new() };
         let secret = self.taste.secret;
@@ -184,7 +185,7 @@ impl<'a, 't> Plan<'a, 't> {
                     && slots.get(&(*other, relay(point))).is_some_and(|(_at, own)| own.auth_key() == key)
             };
             let listed = taste.listed.get(set).is_some_and(|listed| listed.contains(key));
-            (!listed, taste.avoid.contains(key), (0..count).filter(lists).count())
+            (!listed, (0..count).filter(lists).count(), taste.avoid.contains(key))
         });
         points
     }

@@ -29,6 +29,12 @@ fn totals(merged: &Merged, backends: usize) -> Vec<usize> {
     (0..backends).map(|own| merged.sets.iter().map(|set| set.count(own)).sum()).collect()
 }
 
+/// How many sets there are that differ.
+fn different(merged: &Merged) -> usize {
+    let sets = merged.sets.iter().map(|set| set.keys().into_iter().collect::<BTreeSet<_>>());
+    sets.collect::<BTreeSet<_>>().len()
+}
+
 /// The places that each backend had over many steps, each step built on the one before.
 fn over_time(candidates: &[Candidate<'_>], mode: Mode, sets: usize, secret: u8, step: u64) -> Vec<usize> {
     let mut sums = vec![0; candidates.len()];
@@ -50,6 +56,26 @@ fn twenty_four_backends_on_twelve_relays_have_two_places_of_forty_eight_each() {
         let merged = at(&candidates, Mode::Distinct { points: 8 }, 6, 0, &[], 1, false);
         assert_eq!(totals(&merged, 24), [2; 24], "die {die}");
         assert!(merged.sets.iter().all(|set| set.points.len() == 8));
+    }
+}
+
+#[test]
+fn no_two_sets_are_alike_although_the_other_descriptor_lists_most_points() {
+    let (flow, mode) = (flow(31), Mode::Distinct { points: 8 });
+    for die in 0..60 {
+        let backends = crowd(24, 12, die);
+        let candidates = candidates(&backends, &flow);
+        let other = at(&candidates, mode, 6, 0, &[], 1, false);
+        let (avoid, secret, now) = (other.keys(), [2; 32], UnixTime(1_800_000_000));
+        let seed = &secret;
+        let mut situation =
+            Situation { mode, sets: 6, now, seed, secret: seed, listed: &[], avoid: &avoid, hold: false };
+        let merged = choose(&candidates, &situation);
+        assert_eq!(different(&merged), 6, "die {die}");
+        // After a restart it is known what is listed, but not where.
+        let listed = [merged.keys().into_iter().collect()];
+        situation.listed = &listed;
+        assert_eq!(different(&choose(&candidates, &situation)), 6, "die {die}, after a restart");
     }
 }
 
