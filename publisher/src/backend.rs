@@ -77,11 +77,24 @@ pub struct Seen {
     pub pow: bool,
 }
 
+impl Seen {
+    /// Whether a newer descriptor of `period` tells the same of what may be listed, and that the backend has not restarted.
+    fn tells(&self, period: TimePeriod, newer: &Decoded) -> bool {
+        let points = |points: &[IntroPoint]| points.iter().cloned().collect::<BTreeSet<_>>();
+        (self.period, self.signing_key, self.single_onion, self.pow)
+            == (period, newer.signing_key, newer.single_onion, !newer.pow.is_empty())
+            && self.flow_control == newer.flow_control
+            && points(&self.points) == points(&newer.intro_points)
+    }
+}
+
 /// What a fetched descriptor is against the last one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Observation {
-    /// A newer one: taken.
+    /// A newer one that tells something else, or the first: taken.
     New,
+    /// A newer one that tells the same: taken, and nothing that is listed has a reason to change.
+    Renewed,
     /// The same one.
     Same,
     /// An older one: refused.
@@ -163,12 +176,15 @@ impl Backend {
         let observation = match self.seen.as_ref().map(|seen| (seen.period.number, seen.revision)) {
             Some(old) if new < old => return Observation::Replayed,
             Some(old) if new == old => Observation::Same,
+            Some(_old) if self.seen.as_ref().is_some_and(|seen| seen.tells(period, &decoded)) => {
+                Observation::Renewed
+            }
             _ => Observation::New,
         };
         let last_good = self.last_good.replace(now).unwrap_or(now);
         self.misses = 0;
         self.unconfirmed = false;
-        if observation == Observation::New {
+        if matches!(observation, Observation::New | Observation::Renewed) {
             let uploaded = uploaded_at(now, run_start, decoded.revision);
             let seen = self.seen.as_ref();
             self.ages.take(&News { now, last_good, seen, period, run_start, uploaded, decoded: &decoded });

@@ -178,15 +178,17 @@ impl StateDir {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             Err(error) => return Err(io_error("read", &folder)(error).into()),
         };
+        let mut removed = false;
         for entry in entries.flatten() {
             let name = entry.file_name();
             let name = name.to_str().unwrap_or_default();
             let number = name.split('-').next().and_then(|number| number.parse::<u64>().ok());
             if name.ends_with(file::TEMPORARY) || number.is_some_and(|number| number < oldest.number.0) {
                 std::fs::remove_file(entry.path()).map_err(io_error("remove", &entry.path()))?;
+                removed = true;
             }
         }
-        Ok(file::sync_folder(&folder)?)
+        Ok(if removed { file::sync_folder(&folder) } else { Ok(()) }?)
     }
 
     /// The backends of a service as they were changed at run time; `None` if the configuration's `file` counts.

@@ -27,8 +27,9 @@ static OWN: AtomicU64 = AtomicU64::new(0);
 static LOOKS: AtomicU32 = AtomicU32::new(LOOKS_MOST);
 /// Wakes the task that keeps the runtime from waiting. A new task for each look cost some 2 % of the day.
 static LOOKER: OnceLock<Waker> = OnceLock::new();
-/// Written, read, answered.
-const LOOKS_MOST: u32 = 3;
+/// One: what comes of it is read in the look before the next step of time, at the latest. Each look that finds nothing is counted as the
+/// publisher's time, though it is the simulation's.
+const LOOKS_MOST: u32 = 1;
 /// How long an HSDir takes, in milliseconds: the shortest, and the span above it.
 const TAKES: (u64, u64) = (700, 3300);
 /// tor tells of a consensus so long after the hour, in seconds.

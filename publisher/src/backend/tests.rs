@@ -85,6 +85,40 @@ fn an_older_descriptor_is_refused_and_a_newer_one_taken() {
 }
 
 #[test]
+fn a_newer_descriptor_that_tells_the_same_is_no_news_and_whatever_else_it_tells_is() {
+    let (now, first) = (RUN.plus(40_000), decoded(1000, 1));
+    let two = Decoded { intro_points: vec![point(1, 1), point(2, 2)], ..first.clone() };
+    let turned = Decoded { intro_points: vec![point(2, 2), point(1, 1)], ..two.clone() };
+    let outcome = |known: &Decoded, newer: Decoded| {
+        let mut backend = backend();
+        backend.observe(now, period(2), RUN, known.clone());
+        let newer = Decoded { revision: 1001, ..newer };
+        let observation = backend.observe(now, period(2), RUN, newer.clone());
+        assert_eq!(backend.seen().map(|seen| seen.revision), Some(1001), "it is taken in any case");
+        assert_eq!(backend.seen().unwrap().points, newer.intro_points);
+        observation
+    };
+    assert_eq!(outcome(&first, first.clone()), Observation::Renewed);
+    assert_eq!(outcome(&two, turned), Observation::Renewed, "in another order");
+    let flow = FlowControl { versions: "1-2".to_owned(), sendme_inc: 31 };
+    let key = DescSigningKey::from_bytes(*point(9, 9).auth_key().as_bytes()).unwrap();
+    for newer in [
+        two.clone(),
+        decoded(1001, 2),
+        Decoded { intro_points: vec![point(1, 2)], ..first.clone() },
+        Decoded { flow_control: Some(flow), ..first.clone() },
+        Decoded { single_onion: true, ..first.clone() },
+        Decoded { pow: vec!["v1".to_owned()], ..first.clone() },
+        Decoded { signing_key: key, ..first.clone() },
+    ] {
+        assert_eq!(outcome(&first, newer), Observation::New);
+    }
+    let mut backend = backend();
+    backend.observe(now, period(2), RUN, first.clone());
+    assert_eq!(backend.observe(now, period(3), RUN, first), Observation::New, "of another period");
+}
+
+#[test]
 fn a_descriptor_that_is_not_renewed_becomes_stale_by_its_counter() {
     let mut backend = backend();
     let uploaded = 40_000;

@@ -52,9 +52,11 @@ impl Hands<'_> {
 impl Frontend {
     /// Gives an event to the schedule and does what it asks for.
     pub(super) fn feed(&mut self, event: Event, hands: &mut Hands<'_>) {
+        self.quiet = self.quiet.filter(|_since| matches!(event, Event::Tick));
         let mut events = VecDeque::from([event]);
         while let Some(event) = events.pop_front() {
             for action in self.machine.handle(hands.now, event, &mut SystemDice) {
+                self.quiet = None;
                 events.extend(self.act(action, hands));
             }
         }

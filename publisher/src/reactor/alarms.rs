@@ -14,6 +14,8 @@ use onionkeep_common::{OnionAddress, UnixTime};
 
 /// Alarms are looked at so often, in **seconds**.
 const LOOK: u64 = 15;
+/// Those of a service with which nothing was wrong, and to which nothing has happened since, so often, in **seconds**.
+const LOOK_QUIET: u64 = 60;
 /// So many alarms get a line each at one look; if more come or go at once, a line counts the rest.
 const LINES: usize = 20;
 /// A certificate that ends in less than this is worth an alarm, in **seconds**: several uploads went without a new one.
@@ -81,7 +83,13 @@ impl Reactor {
             return;
         }
         self.alarms_looked = now;
-        let found = self.findings(now);
+        let percent = self.config.alarm_hsdirs_percent;
+        let mut found: Vec<_> = self.own_findings(now).into_iter().map(|finding| (None, finding)).collect();
+        for frontend in self.frontends.values_mut().filter(|frontend| !frontend.is_quiet(now)) {
+            let own = frontend.findings(now, percent);
+            frontend.quiet = own.is_empty().then_some(now);
+            found.extend(own.into_iter().map(|finding| (Some(frontend.config.address), finding)));
+        }
         let changes = self.alarms.look(now, found);
         changes.iter().take(LINES).for_each(|change| say(change, now));
         if let Some(more) = changes.len().checked_sub(LINES).filter(|more| *more > 0) {
@@ -118,6 +126,11 @@ fn say(change: &Change, now: UnixTime) {
 }
 
 impl Frontend {
+    /// Whether nothing was wrong with it just now and nothing has happened to it since: what only time can bring has time.
+    pub(super) fn is_quiet(&self, now: UnixTime) -> bool {
+        self.quiet.is_some_and(|since| since <= now && now.since(since) < LOOK_QUIET)
+    }
+
     /// What is wrong now. `hsdirs_percent`: if a smaller share of the HSDirs holds a descriptor, that is an alarm.
     pub(super) fn findings(&self, now: UnixTime, hsdirs_percent: u32) -> Vec<Finding> {
         let mut found = Vec::new();

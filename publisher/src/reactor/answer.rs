@@ -94,7 +94,7 @@ impl Frontend {
         let observation = backend.observe(hands.now, role.period, role.run_start, decoded);
         let health = backend.health();
         match observation {
-            Observation::New => self.line(line.with("state", health.name())).write(),
+            Observation::New | Observation::Renewed => self.line(line.with("state", health.name())).write(),
             Observation::Same => {}
             Observation::Replayed => self.line(line.with("refused", "older-than-known")).write(),
         }
@@ -107,7 +107,7 @@ impl Frontend {
         let Some(Member { backend, ask, .. }) = self.members.get_mut(&at) else { return };
         let (health, verdict) = (backend.health(), backend.verdict());
         self.meters.fetched(match observation {
-            Observation::New | Observation::Same => Fetched::Good,
+            Observation::New | Observation::Renewed | Observation::Same => Fetched::Good,
             Observation::Replayed => Fetched::Replayed,
         });
         let first = !ask.good && observation != Observation::Replayed;
@@ -120,7 +120,7 @@ impl Frontend {
             self.set_problem(at, None);
             self.feed(Event::Fetched(at, verdict), hands);
         }
-        if observation == Observation::New && health == Health::Down {
+        if matches!(observation, Observation::New | Observation::Renewed) && health == Health::Down {
             self.feed(Event::ProbeSoon(at), hands);
         }
     }

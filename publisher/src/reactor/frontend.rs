@@ -154,6 +154,8 @@ pub(super) struct Frontend {
     pub(super) max_descriptor_size: u32,
     /// One permit for each of its uploads at the same time.
     pub(super) uploads: Arc<Semaphore>,
+    /// When it was last looked at for alarms, if nothing was found and nothing has happened since.
+    pub(super) quiet: Option<UnixTime>,
 }
 
 impl Frontend {
@@ -194,6 +196,7 @@ impl Frontend {
             counter_secret: Zeroizing::new(*secret),
             max_descriptor_size: MAX_DESCRIPTOR_SIZE,
             uploads: Arc::new(Semaphore::new(UPLOADS)),
+            quiet: None,
             config: config.clone(),
         };
         frontend.machine.set_looks(config.check_uploads);

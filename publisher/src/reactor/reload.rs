@@ -41,6 +41,7 @@ impl Reactor {
             | Request::Add { .. }
             | Request::Remove { .. } => self.change(request),
         };
+        self.frontends.values_mut().for_each(|frontend| frontend.quiet = None);
         if matches!(request, Request::Reload {}) {
             self.reload_refused = done.as_ref().err().map(ToString::to_string);
             let Totals { reloads, reloads_refused, .. } = &mut self.totals;

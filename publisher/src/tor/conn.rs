@@ -264,7 +264,7 @@ impl Owner {
         loop {
             match replies.receive().await {
                 Ok(event) if event.is_event() => {
-                    if let Err(why) = self.hear(&event) {
+                    if let Err(why) = self.hear(event) {
                         return why.to_owned();
                     }
                 }
@@ -279,7 +279,7 @@ impl Owner {
     }
 
     /// Gives an event to whom it concerns.
-    fn hear(&self, event: &Reply) -> Result<(), &'static str> {
+    fn hear(&self, event: Reply) -> Result<(), &'static str> {
         match Event::of(event) {
             Event::Directory(key, outcome) => self.open.deliver(&key, outcome),
             Event::News(news) => {

@@ -43,7 +43,7 @@ impl Event {
     /// Reads an event; what is not known or not well formed becomes [`Event::Unknown`].
     ///
     /// Spec: control-spec, 4.1.
-    pub(super) fn of(reply: &Reply) -> Self {
+    pub(super) fn of(reply: Reply) -> Self {
         let line = reply.first();
         let (name, rest) = line.split_once(' ').unwrap_or((line, ""));
         match name {
@@ -52,7 +52,7 @@ impl Event {
             "HS_DESC" => {
                 directory(rest).map_or(Self::Unknown, |(key, outcome)| Self::Directory(key, outcome))
             }
-            "HS_DESC_CONTENT" => content(rest, reply).unwrap_or(Self::Unknown),
+            "HS_DESC_CONTENT" => content(reply).unwrap_or(Self::Unknown),
             "NETWORK_LIVENESS" => match rest.trim_end() {
                 "UP" => Self::News(TorEvent::Network(true)),
                 "DOWN" => Self::News(TorEvent::Network(false)),
@@ -114,11 +114,13 @@ fn directory(rest: &str) -> Option<(Key, Outcome)> {
 /// `HS_DESC_CONTENT ADDRESS BLINDED HSDIR` and the descriptor. An empty one only follows a failure that was told already.
 ///
 /// Spec: control-spec, 4.1.26.
-fn content(rest: &str, reply: &Reply) -> Option<Event> {
-    let mut fields = words(rest);
-    let address = fields.next()?;
-    let key = Key::new(address, relay(fields.nth(1)?)?)?;
-    let text = reply.data();
+fn content(reply: Reply) -> Option<Event> {
+    let key = {
+        let mut fields = words(reply.first()).skip(1);
+        let address = fields.next()?;
+        Key::new(address, relay(fields.nth(1)?)?)?
+    };
+    let text = reply.into_data();
     (!text.is_empty()).then_some(Event::Directory(key, Outcome::Content(text)))
 }
 

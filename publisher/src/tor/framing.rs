@@ -126,11 +126,11 @@ impl<S: AsyncBufRead + Unpin> Lines<S> {
             if *code.get_or_insert(own) != own {
                 return Err(FrameFault::NotAReply);
             }
+            line.drain(..HEAD);
             if sign == b'+' {
                 self.block(&mut line, &mut left).await?;
             }
             line.truncate(line.len().saturating_sub(END.len()));
-            line.drain(..HEAD);
             lines.push(String::from_utf8(line).map_err(|_not_text| FrameFault::NotAReply)?);
             if sign == b' ' {
                 return Ok(Reply { code: own, lines });

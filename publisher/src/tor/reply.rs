@@ -33,10 +33,10 @@ impl Reply {
     /// The data block of the first line as tor's own text: line feeds only, dots unstuffed. Empty if there is no content.
     ///
     /// Spec: control-spec, 2.3 (`CmdData`).
-    pub(super) fn data(&self) -> Vec<u8> {
-        let line = self.lines.first().map_or("", String::as_str);
-        let Some((_head, data)) = line.split_once("\r\n") else { return Vec::new() };
-        unstuffed(data)
+    pub(super) fn into_data(self) -> Vec<u8> {
+        let line = self.lines.into_iter().next().unwrap_or_default();
+        let Some(head) = line.find("\r\n") else { return Vec::new() };
+        unstuffed(line.into_bytes(), head.saturating_add(2))
     }
 
     /// The reply itself if its code is 250, else the error for `command`.
@@ -52,35 +52,41 @@ impl Reply {
         self.lines.iter().find_map(|line| {
             let value = line.strip_prefix(key)?.strip_prefix('=')?;
             match value.strip_prefix("\r\n") {
-                Some(data) => Some(Cow::Owned(String::from_utf8_lossy(&unstuffed(data)).into_owned())),
+                Some(data) => {
+                    Some(Cow::Owned(String::from_utf8_lossy(&unstuffed(data.into(), 0)).into_owned()))
+                }
                 None => unquoted(value),
             }
         })
     }
 }
 
-/// Undoes the stuffing of a data block whose last line end is already gone.
-fn unstuffed(data: &str) -> Vec<u8> {
-    if data.trim().is_empty() {
+/// Undoes the stuffing of the data block from octet `start` on, whose last line end is already gone. What is before it goes.
+/// The lines are moved together in place: the text is never the longer form, and a descriptor is not copied for it.
+fn unstuffed(mut octets: Vec<u8>, start: usize) -> Vec<u8> {
+    if octets.get(start..).is_none_or(|data| data.trim_ascii().is_empty()) {
         return Vec::new();
     }
-    let mut text = Vec::with_capacity(data.len().saturating_add(1));
-    let (mut begins, mut rest) = (true, data.as_bytes());
-    while !rest.is_empty() {
-        let end = memchr(b'\n', rest).map_or(rest.len(), |end| end.saturating_add(1));
-        let (piece, after) = rest.split_at_checked(end).unwrap_or((rest, &[]));
-        rest = after;
-        let piece = if begins { piece.strip_prefix(b".").unwrap_or(piece) } else { piece };
+    let (mut read, mut written, mut begins) = (start, 0_usize, true);
+    while let Some(rest) = octets.get(read..).filter(|rest| !rest.is_empty()) {
+        let length = memchr(b'\n', rest).map_or(rest.len(), |end| end.saturating_add(1));
+        let piece = rest.get(..length).unwrap_or(rest);
+        let dot = usize::from(begins && piece.starts_with(b"."));
         // A line feed alone ends no line.
-        let line = piece.strip_suffix(b"\r\n");
-        begins = line.is_some();
-        text.extend_from_slice(line.unwrap_or(piece));
-        if begins {
-            text.push(b'\n');
+        begins = piece.ends_with(b"\r\n");
+        let end = read.saturating_add(length);
+        let (first, last) = (read.saturating_add(dot), if begins { end.saturating_sub(2) } else { end });
+        octets.copy_within(first..last, written);
+        written = written.saturating_add(last.saturating_sub(first));
+        if let Some(octet) = octets.get_mut(written).filter(|_octet| begins) {
+            *octet = b'\n';
+            written = written.saturating_add(1);
         }
+        read = end;
     }
-    text.push(b'\n');
-    text
+    octets.truncate(written);
+    octets.push(b'\n');
+    octets
 }
 
 /// A text with its lines ended by CRLF, its leading dots doubled, and the final dot line.

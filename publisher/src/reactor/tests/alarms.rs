@@ -304,6 +304,17 @@ fn backends_that_cannot_be_listed_together_and_a_stranger_who_publishes() {
 }
 
 #[test]
+fn a_service_with_which_nothing_was_wrong_is_looked_at_once_a_minute() {
+    let sample = crate::config::Config::parse(crate::config::tests::SAMPLE).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let mut frontend = Frontend::new(0, (&sample.services[0], folder.path()), &[1; 32], RUN);
+    assert!(!frontend.is_quiet(RUN), "it was not looked at");
+    frontend.quiet = Some(RUN);
+    assert!(frontend.is_quiet(RUN) && frontend.is_quiet(RUN.plus(59)));
+    assert!(!frontend.is_quiet(RUN.plus(60)) && !frontend.is_quiet(RUN.minus(1)), "also if time went back");
+}
+
+#[test]
 fn every_alarm_is_here() {
     let tested = rows().into_iter().flat_map(|row| row.names.iter().copied());
     let tested: BTreeSet<_> = tested.chain(OF_BUNDLES).chain(OF_DESCRIPTORS).collect();

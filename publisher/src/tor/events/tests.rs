@@ -8,7 +8,7 @@ const HSDIR: &str = "CC580EA03608DD84AF9297F1FA8F072C1B0C1A1B";
 
 /// The event of these lines after the code.
 fn event(line: &str) -> Event {
-    Event::of(&Reply { code: 650, lines: vec![line.to_owned(), "OK".to_owned()] })
+    Event::of(Reply { code: 650, lines: vec![line.to_owned(), "OK".to_owned()] })
 }
 
 fn key() -> Key {

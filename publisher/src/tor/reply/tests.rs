@@ -21,7 +21,7 @@ fn dot_stuffing_vectors_go_both_ways() {
         // The dot line is taken off with the line end before it.
         let line = format!("KEY\r\n{}", wire.strip_suffix(".\r\n").unwrap());
         let parsed = reply(250, &[line.strip_suffix("\r\n").unwrap()]);
-        assert_eq!(parsed.data(), data.as_bytes());
+        assert_eq!(parsed.into_data(), data.as_bytes());
         if !data.is_empty() {
             assert_eq!(stuffed(data), wire.as_bytes());
         }
@@ -85,7 +85,7 @@ proptest::proptest! {
     #[test]
     fn no_text_panics(line in "\\PC{0,60}|[\\\\\" =0-9a\r\n.]{0,40}") {
         let parsed = reply(250, &[&line]);
-        let _all = (parsed.data(), parsed.value("a").is_some(), unquoted(&line).is_some(), words(&line).count());
+        let _all = (parsed.value("a").is_some(), parsed.into_data(), unquoted(&line).is_some(), words(&line).count());
         let _stuffed = (stuffed(&line), argument(&line, "0").is_some(), shown(&line));
     }
 
@@ -95,7 +95,7 @@ proptest::proptest! {
         let wire = String::from_utf8(stuffed(&text)).unwrap();
         let parsed = reply(650, &[&format!("X\r\n{}", wire.strip_suffix("\r\n.\r\n").unwrap())]);
         if !text.trim().is_empty() {
-            proptest::prop_assert_eq!(parsed.data(), text.into_bytes());
+            proptest::prop_assert_eq!(parsed.into_data(), text.into_bytes());
         }
     }
 }

@@ -187,8 +187,8 @@ fn no_octets_panic_the_framing() {
             let mut framed = framing::Lines::over(filtered);
             while let Ok(reply) = framed.receive().await {
                 prop_assert!(!reply.lines.is_empty());
-                let _event = events::Event::of(&reply);
-                let _data = reply.data();
+                let _event = events::Event::of(reply.clone());
+                let _data = reply.into_data();
             }
             Ok(())
         })?;
