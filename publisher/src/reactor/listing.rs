@@ -99,7 +99,10 @@ impl Frontend {
             avoid: &avoid,
             hold: !regular && (hidden || stage != Stage::Shown),
         };
-        let turn = Turn { stage, uploads: upload.is_some(), so_far: &period.merged, lives: self.lives };
+        // Before the first upload only those backends are known that have answered: nothing holds yet.
+        let none = Merged::default();
+        let so_far = if period.last.is_some() { &period.merged } else { &none };
+        let turn = Turn { stage, uploads: upload.is_some(), so_far, lives: self.lives };
         let mut memo = period.memo.clone();
         let mut merged = renew(&mut memo, &turn, &candidates, &situation);
         merged.clients = self.clients.as_ref().map(Clients::keys);

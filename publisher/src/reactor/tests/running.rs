@@ -1,5 +1,6 @@
 //! What operators do to a running publisher, and what becomes of its descriptors.
 
+use super::onions::Onion;
 use super::stage::{SERVICES, Setup, Stage, address};
 use serde_json::Value;
 
@@ -31,4 +32,26 @@ async fn the_last_backend_that_drains_stays_listed() {
     );
     assert!(stage.uploads(SERVICE).len() >= 32, "nothing is uploaded any more");
     assert!(stage.alarms().is_empty(), "{:?}", stage.alarms());
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_start_what_clients_fetch_no_more_lists_all_backends_too() {
+    let more = Onion::new(b'b', SERVICE + 1).address();
+    // Two hours after noon: some clients have a consensus of before it.
+    let mut stage = Stage::start_later(3 * 3600, |_folder| {
+        let mut setups = <[Setup; SERVICES]>::default();
+        setups[SERVICE].lines = format!("[[service.backend]]\nname = \"more\"\naddress = \"{more}\"\n");
+        setups
+    });
+    stage.pass(60).await;
+    let onion = address(SERVICE).redacted().to_string();
+    let log = stage.log();
+    let chosen = log.iter().filter(|line| line.contains("info chosen") && line.contains(&onion));
+    let mut last = std::collections::BTreeMap::new();
+    for line in chosen {
+        let period = line.split(" period=").nth(1).unwrap().split(' ').next().unwrap();
+        last.insert(period, line);
+    }
+    assert_eq!(last.len(), 2, "{last:?}");
+    assert!(last.values().all(|line| line.contains(" backends=2 ")), "{last:?}");
 }

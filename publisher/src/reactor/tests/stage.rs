@@ -65,7 +65,12 @@ impl Drop for Stage {
 impl Stage {
     /// Starts everything; `prepare` may put something into the folder before, and says how the services are set up.
     pub(super) fn start(prepare: impl FnOnce(&Path) -> [Setup; SERVICES]) -> Self {
-        let clock = pretend(UnixTime(BEGIN));
+        Self::start_later(0, prepare)
+    }
+
+    /// The same so many **seconds** after the usual time, which is an hour before noon.
+    pub(super) fn start_later(seconds: u64, prepare: impl FnOnce(&Path) -> [Setup; SERVICES]) -> Self {
+        let clock = pretend(UnixTime(BEGIN + seconds));
         LOADED.set(true);
         keep();
         let folder = tempfile::tempdir().unwrap();
