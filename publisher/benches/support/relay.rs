@@ -27,8 +27,8 @@ static OWN: AtomicU64 = AtomicU64::new(0);
 static LOOKS: AtomicU32 = AtomicU32::new(LOOKS_MOST);
 /// Wakes the task that keeps the runtime from waiting. A new task for each look cost some 2 % of the day.
 static LOOKER: OnceLock<Waker> = OnceLock::new();
-/// One: what comes of it is read in the look before the next step of time, at the latest. Each look that finds nothing is counted as the
-/// publisher's time, though it is the simulation's.
+/// What a look brings may bring more, which is found after the next step of time at the latest. A look that finds nothing counts as the
+/// publisher's time, though it is the simulation's; so it is made once.
 const LOOKS_MOST: u32 = 1;
 /// How long an HSDir takes, in milliseconds: the shortest, and the span above it.
 const TAKES: (u64, u64) = (700, 3300);
