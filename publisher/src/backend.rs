@@ -80,11 +80,10 @@ pub struct Seen {
 impl Seen {
     /// Whether a newer descriptor of `period` tells the same of what may be listed, and that the backend has not restarted.
     fn tells(&self, period: TimePeriod, newer: &Decoded) -> bool {
-        let points = |points: &[IntroPoint]| points.iter().cloned().collect::<BTreeSet<_>>();
         (self.period, self.signing_key, self.single_onion, self.pow)
             == (period, newer.signing_key, newer.single_onion, !newer.pow.is_empty())
             && self.flow_control == newer.flow_control
-            && points(&self.points) == points(&newer.intro_points)
+            && self.points.iter().collect::<BTreeSet<_>>() == newer.intro_points.iter().collect()
     }
 }
 
