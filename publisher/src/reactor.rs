@@ -272,7 +272,8 @@ impl Reactor {
         let now = clock::now();
         let frontends = self.frontends.values().map(|frontend| frontend.wake);
         let wake = frontends.chain(self.network.wake()).min().unwrap_or(now);
-        let sleep = Duration::from_secs(wake.since(now).max(1)).min(self.notify.sleep(LOOK));
+        let wait = wake.since(now).min(self.until_look(now)).max(1);
+        let sleep = Duration::from_secs(wait).min(self.notify.sleep(LOOK));
         let news = self.link.as_mut().map(|link| &mut link.news);
         let next_news = async {
             match news {

@@ -180,10 +180,10 @@ impl Machine {
     }
 
     /// tor can be used. What happened while it could not was not seen: a backend that restarted meanwhile answers probes, but its points that
-    /// are listed are dead. So all are fetched.
+    /// are listed are dead. So all are fetched, twice.
     fn tor_up(&mut self, now: UnixTime, dice: &mut dyn Dice) {
         self.tor_up = true;
-        self.backends.values_mut().for_each(|backend| backend.fetch_anew(now, dice));
+        self.backends.values_mut().for_each(|backend| backend.fetch_twice(now, dice));
     }
 
     /// The connection to tor ended.

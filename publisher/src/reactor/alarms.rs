@@ -76,6 +76,11 @@ impl Reactor {
         found
     }
 
+    /// In how many **seconds** alarms are looked at next.
+    pub(super) const fn until_look(&self, now: UnixTime) -> u64 {
+        LOOK.saturating_sub(now.since(self.alarms_looked))
+    }
+
     /// Time has passed: raises and clears alarms.
     pub(super) fn look_at_alarms(&mut self) {
         let now = clock::now();

@@ -67,6 +67,8 @@ pub struct BackendClock {
     routine: bool,
     /// Whether any fetch was answered since the start.
     answered: bool,
+    /// Whether a good fetch is soon repeated: a restart that was not seen may be too recent for a new descriptor.
+    again: bool,
     /// How often to probe, in **seconds**; `None` without a probe port.
     probe_every: Option<u64>,
     /// When to probe next.
@@ -87,6 +89,7 @@ impl BackendClock {
             unknown: 0,
             routine: false,
             answered: false,
+            again: false,
             probe_every,
             next_probe: now.plus(probe_every.unwrap_or_default().min(SOON)),
             probing: None,
@@ -136,6 +139,11 @@ impl BackendClock {
         self.misses = if self.routine { 0 } else { self.misses.saturating_add(1) };
         self.unknown = if verdict == Verdict::Missing { self.unknown.saturating_add(1) } else { 0 };
         let wait = match verdict {
+            Verdict::Good if std::mem::take(&mut self.again) => {
+                self.routine = false;
+                let oftener = oftener(interval);
+                dice.pick(oftener..=oftener.saturating_mul(2))
+            }
             Verdict::Good => dice.pick(interval..=interval.saturating_mul(3)),
             Verdict::Missing if self.unknown > GONE => dice.about(AGAIN_GONE),
             Verdict::Doubtful | Verdict::Missing | Verdict::Unclear => {
@@ -147,7 +155,7 @@ impl BackendClock {
 
     /// Moves the next fetch to soon after the fetched period is `over`, which it is in so many **seconds**.
     fn fetch_within(&mut self, now: UnixTime, over: u64, interval: u64, dice: &mut dyn Dice) {
-        let oftener = interval.checked_div(OFTENER).unwrap_or(FETCH_MIN).max(FETCH_MIN);
+        let oftener = oftener(interval);
         let wait = dice.pick(oftener..=oftener.saturating_mul(3));
         let end = now.plus(over);
         self.next_fetch = self.next_fetch.min(end.plus(wait));
@@ -200,6 +208,13 @@ impl BackendClock {
     pub fn fetch_anew(&mut self, now: UnixTime, dice: &mut dyn Dice) {
         self.misses = 0;
         self.fetch_soon(now, dice);
+    }
+
+    /// Fetches within the next seconds, and a minute or two later again: while tor was away nothing was seen, and a backend that has just
+    /// restarted has no new descriptor yet.
+    pub fn fetch_twice(&mut self, now: UnixTime, dice: &mut dyn Dice) {
+        self.again = true;
+        self.fetch_anew(now, dice);
     }
 
     /// The connection to tor ended: what was under way will not be answered.
@@ -323,6 +338,11 @@ impl Machine {
             }
         }
     }
+}
+
+/// The shortest time between two fetches where more often than usual is meant, in **seconds**.
+fn oftener(interval: u64) -> u64 {
+    interval.checked_div(OFTENER).unwrap_or(FETCH_MIN).max(FETCH_MIN)
 }
 
 /// Whether a backend is listed, or may be at any time.

@@ -91,6 +91,39 @@ fn after_tor_was_away_all_backends_are_fetched_since_some_may_have_restarted() {
 }
 
 #[test]
+fn a_minute_or_two_after_tor_is_back_all_backends_are_fetched_once_more() {
+    let mut bench = Bench::new(2);
+    bench.feed(Event::TorUp);
+    bench.feed(plan(10, NOON, &[1]));
+    assert_early_again(&mut bench, "after the start");
+    fetches(&mut bench, 1000);
+    for why in ["after tor was away", "after it was away again"] {
+        bench.feed(Event::TorDown);
+        bench.after(30);
+        bench.feed(Event::TorUp);
+        assert_early_again(&mut bench, why);
+    }
+}
+
+/// Each of two backends that answer now is fetched again after 60 to 120 s, not from one HSDir alone, and then as usual.
+fn assert_early_again(bench: &mut Bench, why: &str) {
+    for backend in 0..2 {
+        bench.feed(Event::Fetched(backend, Verdict::Good));
+    }
+    let since = bench.now;
+    for times in fetches(bench, 1100) {
+        let gaps: Vec<_> = std::iter::once(&(since, Reach::Some))
+            .chain(&times)
+            .map(|(at, _reach)| at.since(since))
+            .collect();
+        assert!((60..=121).contains(&gaps[1]), "{why}: {gaps:?}");
+        assert_eq!(times[0].1, Reach::Some, "{why}: a backend that has just restarted: {times:?}");
+        assert!(gaps.windows(2).skip(1).all(|pair| pair[1] - pair[0] >= 300), "{why}: {gaps:?}");
+        assert!(times[1..].iter().all(|(_at, reach)| *reach == Reach::One), "{why}: {times:?}");
+    }
+}
+
+#[test]
 fn nothing_is_uploaded_under_a_consensus_that_is_not_live() {
     let mut bench = Bench::running();
     bench.now = bench.now.plus(3 * 3600 + 86_400 + 1);
@@ -134,7 +167,9 @@ fn good_fetches_are_rare_and_others_soon_repeated() {
     };
     let good = fetched(Verdict::Good, 36_000);
     assert!((40..=120).contains(&good.len()), "{}", good.len());
-    assert!(good.iter().all(|(_second, reach)| *reach == Reach::One));
+    let (early, usual) = good.split_at(1);
+    assert_eq!(early[0].1, Reach::Some, "tor was away before");
+    assert!(usual.iter().all(|(_second, reach)| *reach == Reach::One));
     let missing = fetched(Verdict::Missing, 600);
     assert!(missing[0].0 <= 10 && missing.len() >= 5, "{missing:?}");
     assert!(missing.iter().all(|(_second, reach)| *reach == Reach::All), "every HSDir is asked");
@@ -253,14 +288,15 @@ fn a_backend_that_is_listed_while_its_answer_is_awaited_is_not_fetched_twice() {
     for backend in 0..2 {
         bench.feed(Event::Fetched(backend, Verdict::Good));
     }
-    let [one, two] = fetches(&mut bench, 299);
+    let [one, two] = fetches(&mut bench, 59);
     assert!(one.is_empty() && two.is_empty(), "{one:?} {two:?}");
 }
 
 #[test]
 fn after_a_failed_probe_the_descriptor_is_fetched_at_once() {
     let mut bench = Bench::probing(2, Some(60)).started();
-    bench.after(120);
+    let second = bench.after(120);
+    bench.settle(second);
     let actions = bench.feed(Event::Probed(0, false));
     let soon: Vec<_> = actions.into_iter().chain((0..4).flat_map(|_second| bench.after(1))).collect();
     assert!(soon.contains(&Action::Fetch { backend: 0, reach: Reach::Some }), "{soon:?}");
