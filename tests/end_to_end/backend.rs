@@ -1,5 +1,5 @@
-//! A backend that dies leaves the descriptor, and comes back when it is restarted; clients carry on. So does one whose web
-//! service fails behind a tor that is well, once the publisher asks for a page.
+//! A backend that dies leaves the descriptor, and comes back when it is restarted; clients carry on. One that restarts between two probes is soon
+//! listed with its new points. One whose web service fails behind a tor that is well leaves too, once the publisher asks for a page.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
@@ -14,6 +14,9 @@ use onionkeep_tests::wait::{self, Seen};
 
 /// Until the descriptor has lost or regained a backend: some probes or fetches, and the uploads.
 const LIMIT: Duration = Duration::from_secs(150);
+/// Until the new points of a backend that restarted are listed: a probe that finds the old ones dead, and the uploads. The next fetch
+/// without a reason may be 15 minutes away.
+const RESTART_LIMIT: Duration = Duration::from_secs(100);
 /// Longest time for one visit.
 const VISIT_LIMIT: Duration = Duration::from_secs(40);
 /// Visits that must have been answered since the backend died. A client that knows the old descriptor may need most of a
@@ -48,7 +51,25 @@ pub(crate) fn tell(stage: &mut Stage) -> Result<()> {
     let after = alarm_lines(stage, &name);
     ensure!(after == (before.0 + 1, before.1 + 1), "alarms raised and cleared: {before:?}, then {after:?}");
     stage.report.reached("one alarm was raised and cleared, in log, status and metrics");
+    restart_between_probes(stage, last)?;
     fail_behind_a_good_tor(stage)
+}
+
+/// A backend's tor is killed and started at once: no probe need fail, but the points that are listed are dead.
+fn restart_between_probes(stage: &mut Stage, index: usize) -> Result<()> {
+    let start = Instant::now();
+    stage.backends[index].kill()?;
+    stage.backends[index].restart()?;
+    stage.backends[index].wait_published(Duration::from_secs(60))?;
+    let published = start.elapsed();
+    wait_points_within(RESTART_LIMIT, stage, index, "listed with its new points", |points| points > 0)?;
+    stage.report.reached(&format!(
+        "{}, restarted at once, published after {:.1} s and was listed with its new points after {:.1} s",
+        stage.backends[index].name(),
+        published.as_secs_f64(),
+        start.elapsed().as_secs_f64()
+    ));
+    Ok(())
 }
 
 /// The first backend's web service answers 500 for a while.
@@ -161,8 +182,19 @@ pub(crate) fn wait_points(
     what: &str,
     wanted: fn(usize) -> bool,
 ) -> Result<()> {
+    wait_points_within(LIMIT, stage, index, what, wanted)
+}
+
+/// The same within so much time.
+fn wait_points_within(
+    limit: Duration,
+    stage: &mut Stage,
+    index: usize,
+    what: &str,
+    wanted: fn(usize) -> bool,
+) -> Result<()> {
     let what = format!("{} to be {what}", stage.backends[index].name());
-    wait::until(&what, LIMIT, || {
+    wait::until(&what, limit, || {
         let points = stage.points_of(index)?;
         Ok(if wanted(points) {
             Seen::Ready(())

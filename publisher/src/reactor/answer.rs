@@ -14,7 +14,7 @@ use crate::metrics::{Asked, Fetched, Posted, Probes};
 use crate::probe::Probed;
 use crate::schedule::{Event, Stored, Verdict};
 use crate::tor::{FetchFailure, PostFailure};
-use onionkeep_common::TimePeriod;
+use onionkeep_common::{OnionAddress, TimePeriod};
 
 impl Frontend {
     /// Takes what a task reports.
@@ -56,31 +56,54 @@ impl Frontend {
             member.ask.open = member.ask.open.saturating_sub(1);
             member.ask.not_found = member.ask.not_found.saturating_add(usize::from(not_found));
         }
-        let before = member.backend.health();
-        let mut settled = false;
-        match answer
+        let taken = answer
             .map_err(|failure| failure.to_string())
-            .and_then(|text| member.take(&text, &role, hands.now))
-        {
-            Ok(None) => {
-                settled = !member.backend.is_overdue(hands.now);
-                self.observed(at, Observation::Same, before, hands);
+            .and_then(|text| self.take_descriptor(at, &text, &role, hands));
+        let settled = taken.unwrap_or_else(|problem| {
+            self.meters.fetched(if not_found { Fetched::NotFound } else { Fetched::Failed });
+            let asked = self.members.get(&at).is_some_and(|member| !member.ask.good);
+            if asked && !late {
+                self.set_problem(at, Some(problem));
             }
-            Ok(Some(decoded)) => settled = self.observe(at, &role, decoded, hands) != Observation::Replayed,
-            Err(problem) => {
-                self.meters.fetched(if not_found { Fetched::NotFound } else { Fetched::Failed });
-                let asked = self.members.get(&at).is_some_and(|member| !member.ask.good);
-                if asked && !late {
-                    self.set_problem(at, Some(problem));
-                }
-            }
-        }
+            false
+        });
         if !late {
             if !settled && self.members.get(&at).is_some_and(|member| member.ask.alone) {
                 self.ask_others(at, hands);
             }
             self.ask_ended(at, hands);
         }
+    }
+
+    /// tor fetched a descriptor by itself. It does so for a probe when the points that it knows do not answer: a backend that restarts
+    /// between two probes is known by that.
+    pub(super) fn heard(&mut self, onion: &OnionAddress, text: &[u8], hands: &mut Hands<'_>) {
+        let Some(role) = self.fetch_role else { return };
+        let own = self.members.iter().filter(|(_at, member)| member.backend.address == *onion);
+        for (at, name) in own.map(|(at, member)| (*at, member.backend.name.clone())).collect::<Vec<_>>() {
+            if let Err(problem) = self.take_descriptor(at, text, &role, hands) {
+                let line = log::info("backend-descriptor").with("backend", name);
+                self.line(line.with("not-asked-for", problem)).write();
+            }
+        }
+    }
+
+    /// Takes a descriptor of a backend; whether it settles what there is to be known now.
+    fn take_descriptor(
+        &mut self,
+        at: usize,
+        text: &[u8],
+        role: &Role,
+        hands: &mut Hands<'_>,
+    ) -> Result<bool, String> {
+        let Some(member) = self.members.get_mut(&at) else { return Ok(false) };
+        let before = member.backend.health();
+        if let Some(decoded) = member.take(text, role, hands.now)? {
+            return Ok(self.observe(at, role, decoded, hands) != Observation::Replayed);
+        }
+        let settled = !member.backend.is_overdue(hands.now);
+        self.observed(at, Observation::Same, before, hands);
+        Ok(settled)
     }
 
     /// A backend's descriptor came and is good; what it is against the one that was known.

@@ -66,6 +66,11 @@ impl Reactor {
                 self.skew.told(clock::now(), ahead);
                 log::warn("tor").with("clock-ahead-seconds", ahead).write();
             }
+            TorEvent::Descriptor(onion, text) => {
+                for service in self.frontends.keys().copied().collect::<Vec<_>>() {
+                    self.with(service, |frontend, hands| frontend.heard(&onion, &text, hands));
+                }
+            }
         }
     }
 

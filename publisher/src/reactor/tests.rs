@@ -2,6 +2,7 @@
 
 mod alarms;
 mod bundled;
+mod heard;
 mod isolation;
 mod running;
 pub(super) mod seconds;

@@ -8,7 +8,7 @@ use super::config::TorConfig;
 use super::error::TorError;
 use super::events::{Event, SUBSCRIBED, TorEvent};
 use super::framing::{Commands, FrameFault, Replies, Whole};
-use super::open::Open;
+use super::open::{Open, Outcome};
 use super::reply::Reply;
 use super::stream::ControlStream;
 use std::collections::VecDeque;
@@ -19,7 +19,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 /// Octets read ahead before the connection is split.
 const READ_AHEAD: usize = 1024;
-/// News that may wait for the reactor. It gets a few an hour; when this many wait it has stopped reading.
+/// News that may wait for the reactor. It gets a few an hour; when this many wait it has stopped reading. Descriptors may fill half of it.
 const NEWS_QUEUE: usize = 256;
 /// Commands that may wait to be written.
 const COMMAND_QUEUE: usize = 32;
@@ -281,7 +281,15 @@ impl Owner {
     /// Gives an event to whom it concerns.
     fn hear(&self, event: Reply) -> Result<(), &'static str> {
         match Event::of(event) {
-            Event::Directory(key, outcome) => self.open.deliver(&key, outcome),
+            Event::Directory(key, outcome) => {
+                let unasked = self.open.deliver(&key, outcome);
+                // What there is no room for can be fetched.
+                if let (Some(Outcome::Content(text)), true) = (unasked, self.news.capacity() > NEWS_QUEUE / 2)
+                    && let Some(onion) = key.address()
+                {
+                    drop(self.news.try_send(TorEvent::Descriptor(onion, text)));
+                }
+            }
             Event::News(news) => {
                 self.changed.send_modify(|count| *count = count.wrapping_add(1));
                 if let Err(mpsc::error::TrySendError::Full(_)) = self.news.try_send(news) {

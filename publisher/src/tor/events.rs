@@ -4,6 +4,7 @@ use super::open::{Key, Outcome};
 use super::reply::{Reply, argument, shown, words};
 use super::status::Bootstrap;
 use crate::consensus::Fingerprint;
+use onionkeep_common::OnionAddress;
 
 /// The events that we subscribe to. NEWCONSENSUS is left out: it repeats the whole consensus.
 pub(super) const SUBSCRIBED: &str = "HS_DESC HS_DESC_CONTENT STATUS_CLIENT STATUS_GENERAL NETWORK_LIVENESS";
@@ -24,6 +25,9 @@ pub enum TorEvent {
     Network(bool),
     /// By how many seconds our clock is ahead, negative if behind, as an authority or a consensus told tor.
     ClockSkew(i64),
+    /// A descriptor that nobody here waits for: tor fetched it by itself, since it knew none or the points that it knew do not answer, or it
+    /// came too late.
+    Descriptor(OnionAddress, Vec<u8>),
 }
 
 /// One event, as far as we know it.

@@ -1,9 +1,10 @@
 //! The fetches and uploads that wait for an event: the only place that says which event belongs to whom.
 //!
 //! tor's events name the onion and the `HSDir`, not the command. So there is never more than one request about the same pair,
-//! and an event about a pair without a request (of another controller, or too late) is dropped.
+//! and an event about a pair without a request (of another controller, by tor itself, or too late) is given back.
 
 use crate::consensus::Fingerprint;
+use onionkeep_common::OnionAddress;
 use onionkeep_common::address::ADDRESS_LEN;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -29,8 +30,13 @@ impl Key {
         &self.onion
     }
 
+    /// The service; `None` if tor's word is no address.
+    pub(super) fn address(&self) -> Option<OnionAddress> {
+        format!("{}.onion", self.onion).parse().ok()
+    }
+
     /// The pair of an address and a relay.
-    pub(super) fn of(onion: &onionkeep_common::OnionAddress, hsdir: Fingerprint) -> Self {
+    pub(super) fn of(onion: &OnionAddress, hsdir: Fingerprint) -> Self {
         Self { onion: onion.bare().to_string(), hsdir }
     }
 }
@@ -159,15 +165,14 @@ impl Open {
         Ok(Some(outcome))
     }
 
-    /// Gives an outcome to the request that it fits, if there is one.
-    pub(super) fn deliver(&self, key: &Key, outcome: Outcome) {
+    /// Gives an outcome to the request that it fits; gives it back if there is none.
+    pub(super) fn deliver(&self, key: &Key, outcome: Outcome) -> Option<Outcome> {
         let mut table = self.lock();
-        let Some(slot) = table.slots.get_mut(key) else { return };
-        if outcome.fits(slot.kind)
-            && let Some(answer) = slot.answer.take()
-        {
+        let slot = table.slots.get_mut(key).filter(|slot| outcome.fits(slot.kind));
+        match slot.and_then(|slot| slot.answer.take()) {
             // The request may have given up already.
-            drop(answer.send(outcome));
+            Some(answer) => answer.send(outcome).err(),
+            None => Some(outcome),
         }
     }
 
@@ -198,14 +203,18 @@ mod tests {
         let open = Arc::new(Open::default());
         let (_fetch, mut fetched) = open.enter(key(1), Kind::Fetch).await.unwrap();
         let (_upload, mut uploaded) = open.enter(key(2), Kind::Upload).await.unwrap();
-        open.deliver(&key(1), Outcome::Uploaded);
-        open.deliver(&key(1), Outcome::Failed("UPLOAD_REJECTED".into()));
-        open.deliver(&key(2), Outcome::Content(vec![1]));
-        open.deliver(&key(2), Outcome::Failed("NOT_FOUND".into()));
-        open.deliver(&key(3), Outcome::Uploaded);
+        for (of, outcome) in [
+            (1, Outcome::Uploaded),
+            (1, Outcome::Failed("UPLOAD_REJECTED".into())),
+            (2, Outcome::Content(vec![1])),
+            (2, Outcome::Failed("NOT_FOUND".into())),
+            (3, Outcome::Uploaded),
+        ] {
+            assert_eq!(open.deliver(&key(of), outcome.clone()), Some(outcome), "nobody waits for it");
+        }
         assert!(fetched.try_recv().is_err() && uploaded.try_recv().is_err());
-        open.deliver(&key(1), Outcome::Failed("UNEXPECTED".into()));
-        open.deliver(&key(2), Outcome::Uploaded);
+        assert_eq!(open.deliver(&key(1), Outcome::Failed("UNEXPECTED".into())), None);
+        assert_eq!(open.deliver(&key(2), Outcome::Uploaded), None);
         assert_eq!(fetched.await.unwrap(), Outcome::Failed("UNEXPECTED".into()));
         assert_eq!(uploaded.await.unwrap(), Outcome::Uploaded);
     }

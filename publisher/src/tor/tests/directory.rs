@@ -198,3 +198,27 @@ async fn the_end_of_the_connection_ends_fetches_and_uploads() {
     assert!(matches!(third.version().await, Err(TorError::Lost { .. })));
     assert_eq!(third.post(&onion(), SECOND, "x\n", SOON).await, Err(PostFailure::ConnectionLost));
 }
+
+#[tokio::test]
+async fn a_descriptor_that_nobody_waits_for_is_news() {
+    let port = accepting();
+    let (tor, mut news) = connected(&port, conn::Limits::USUAL).await;
+    // Nothing came, and nobody's.
+    port.emit(&content(FIRST, ""));
+    port.emit(&content(FIRST, "hs-descriptor 3").replace(ONION, &"a".repeat(56)));
+    port.emit(&content(FIRST, "hs-descriptor 3"));
+    let wanted = TorEvent::Descriptor(onion(), b"hs-descriptor 3\n".to_vec());
+    assert_eq!(timeout(SOON, news.recv()).await.unwrap(), Some(wanted));
+    // However many come, the connection lives, and other news have room.
+    for _event in 0..1000 {
+        port.emit(&content(FIRST, "hs-descriptor 3"));
+    }
+    port.emit("650 NETWORK_LIVENESS DOWN\n");
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(tor.version().await.unwrap(), "0.4.9.11");
+    let mut taken = 0;
+    while timeout(SOON, news.recv()).await.unwrap() != Some(TorEvent::Network(false)) {
+        taken += 1;
+    }
+    assert!((64..256).contains(&taken), "{taken}");
+}
