@@ -116,6 +116,8 @@ fn wanted() -> Vec<(String, String)> {
             clap_complete::generate(shell, &mut command.clone(), &name, &mut text);
             // Some lines end with a space or are empty at the end.
             let text = String::from_utf8(text).unwrap();
+            // clap_complete writes a name with a hyphen in two ways, and bash then finds no command below the first word.
+            let text = text.replace(&name.replace('-', "__subcmd__"), &name.replace('-', "__"));
             let lines: Vec<_> = text.lines().map(str::trim_end).collect();
             wanted.push((format!("{crate_name}/dist/{file}"), format!("{}\n", lines.join("\n").trim_end())));
         }
@@ -147,6 +149,41 @@ fn every_command_has_its_section_with_words() {
             let heading = words.strip_prefix(&name).unwrap().trim().to_uppercase();
             assert!(page.contains(&format!("\n.SH \"{heading}\"\n")), "{words}");
             assert!(leaf.get_about().is_some(), "{words} says nothing of itself");
+        }
+    }
+}
+
+/// What bash proposes after these words.
+fn proposed(program: &str, file: &Path, words: &[&str]) -> String {
+    let list: Vec<_> = words.iter().map(|word| format!("'{word}'")).collect();
+    let [.., before, last] = words else { panic!("two words at least") };
+    let script = format!(
+        "source '{}'; COMP_WORDS=({}); COMP_CWORD={}; _{} {program} '{last}' '{before}'; echo \"${{COMPREPLY[*]}}\"",
+        file.display(),
+        list.join(" "),
+        words.len() - 1,
+        program.replace('-', "__")
+    );
+    let ran = std::process::Command::new("bash").args(["--norc", "-c", &script]).output().unwrap();
+    assert!(ran.stderr.is_empty(), "{}", String::from_utf8_lossy(&ran.stderr));
+    String::from_utf8(ran.stdout).unwrap()
+}
+
+#[test]
+fn bash_proposes_the_words_of_every_command() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    for (crate_name, command) in programs() {
+        let name = command.get_name().to_owned();
+        let file = root.join(format!("{crate_name}/dist/{name}.bash"));
+        for (words, leaf) in leaves(&command, &name) {
+            let mut words: Vec<_> = words.split(' ').collect();
+            let wanted = words.pop().unwrap();
+            let found = proposed(&name, &file, &[&words[..], &[""]].concat());
+            assert!(found.split_whitespace().any(|word| word == wanted), "{words:?} {wanted}: {found}");
+            let found = proposed(&name, &file, &[&words[..], &[wanted, "--"]].concat());
+            for option in leaf.get_arguments().filter_map(|argument| argument.get_long()) {
+                assert!(found.contains(&format!("--{option}")), "{words:?} {wanted} --{option}: {found}");
+            }
         }
     }
 }

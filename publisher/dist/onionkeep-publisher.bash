@@ -130,7 +130,7 @@ _onionkeep__publisher() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__publisher__subcmd__backend)
+        onionkeep__publisher__subcmd__backend)
             opts="-h --config --help weight drain undrain add remove"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -148,7 +148,7 @@ _onionkeep__publisher() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__publisher__subcmd__backend__subcmd__add)
+        onionkeep__publisher__subcmd__backend__subcmd__add)
             opts="-h --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -166,7 +166,7 @@ _onionkeep__publisher() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__publisher__subcmd__backend__subcmd__drain)
+        onionkeep__publisher__subcmd__backend__subcmd__drain)
             opts="-h --force --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -184,7 +184,7 @@ _onionkeep__publisher() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__publisher__subcmd__backend__subcmd__remove)
+        onionkeep__publisher__subcmd__backend__subcmd__remove)
             opts="-h --force --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -202,7 +202,7 @@ _onionkeep__publisher() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__publisher__subcmd__backend__subcmd__undrain)
+        onionkeep__publisher__subcmd__backend__subcmd__undrain)
             opts="-h --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -220,7 +220,7 @@ _onionkeep__publisher() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__publisher__subcmd__backend__subcmd__weight)
+        onionkeep__publisher__subcmd__backend__subcmd__weight)
             opts="-h --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -238,7 +238,7 @@ _onionkeep__publisher() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__publisher__subcmd__bundle)
+        onionkeep__publisher__subcmd__bundle)
             opts="-h --config --help import status"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -256,7 +256,7 @@ _onionkeep__publisher() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__publisher__subcmd__bundle__subcmd__import)
+        onionkeep__publisher__subcmd__bundle__subcmd__import)
             opts="-h --keys --seal --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -282,7 +282,7 @@ _onionkeep__publisher() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__publisher__subcmd__bundle__subcmd__status)
+        onionkeep__publisher__subcmd__bundle__subcmd__status)
             opts="-h --json --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -300,7 +300,7 @@ _onionkeep__publisher() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__publisher__subcmd__check__subcmd__config)
+        onionkeep__publisher__subcmd__check__subcmd__config)
             opts="-h --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -318,7 +318,7 @@ _onionkeep__publisher() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__publisher__subcmd__client)
+        onionkeep__publisher__subcmd__client)
             opts="-h --config --help add list remove"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -336,7 +336,7 @@ _onionkeep__publisher() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__publisher__subcmd__client__subcmd__add)
+        onionkeep__publisher__subcmd__client__subcmd__add)
             opts="-h --onion --to --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -362,7 +362,7 @@ _onionkeep__publisher() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__publisher__subcmd__client__subcmd__list)
+        onionkeep__publisher__subcmd__client__subcmd__list)
             opts="-h --onion --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -384,7 +384,7 @@ _onionkeep__publisher() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__publisher__subcmd__client__subcmd__remove)
+        onionkeep__publisher__subcmd__client__subcmd__remove)
             opts="-h --onion --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -406,7 +406,7 @@ _onionkeep__publisher() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__publisher__subcmd__compare)
+        onionkeep__publisher__subcmd__compare)
             opts="-h --onion --again --json --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -432,7 +432,7 @@ _onionkeep__publisher() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__publisher__subcmd__descriptor)
+        onionkeep__publisher__subcmd__descriptor)
             opts="-h --config --help show"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -450,7 +450,7 @@ _onionkeep__publisher() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__publisher__subcmd__descriptor__subcmd__show)
+        onionkeep__publisher__subcmd__descriptor__subcmd__show)
             opts="-h --onion --period-minutes --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -476,7 +476,7 @@ _onionkeep__publisher() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__publisher__subcmd__import)
+        onionkeep__publisher__subcmd__import)
             opts="-h --config --help onionbalance tor"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -494,7 +494,7 @@ _onionkeep__publisher() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__publisher__subcmd__import__subcmd__onionbalance)
+        onionkeep__publisher__subcmd__import__subcmd__onionbalance)
             opts="-h --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -512,7 +512,7 @@ _onionkeep__publisher() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__publisher__subcmd__import__subcmd__tor)
+        onionkeep__publisher__subcmd__import__subcmd__tor)
             opts="-h --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -530,7 +530,7 @@ _onionkeep__publisher() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__publisher__subcmd__reload)
+        onionkeep__publisher__subcmd__reload)
             opts="-h --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -548,7 +548,7 @@ _onionkeep__publisher() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__publisher__subcmd__request)
+        onionkeep__publisher__subcmd__request)
             opts="-h --config --help new key"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -566,7 +566,7 @@ _onionkeep__publisher() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__publisher__subcmd__request__subcmd__key)
+        onionkeep__publisher__subcmd__request__subcmd__key)
             opts="-h --onion --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -588,7 +588,7 @@ _onionkeep__publisher() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__publisher__subcmd__request__subcmd__new)
+        onionkeep__publisher__subcmd__request__subcmd__new)
             opts="-o -h --onion --periods --from --standby --seal --replace --output --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -634,7 +634,7 @@ _onionkeep__publisher() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__publisher__subcmd__retire)
+        onionkeep__publisher__subcmd__retire)
             opts="-h --onion --slots --all --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -660,7 +660,7 @@ _onionkeep__publisher() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__publisher__subcmd__run)
+        onionkeep__publisher__subcmd__run)
             opts="-h --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -678,7 +678,7 @@ _onionkeep__publisher() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__publisher__subcmd__status)
+        onionkeep__publisher__subcmd__status)
             opts="-h --json --watch --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -700,7 +700,7 @@ _onionkeep__publisher() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__publisher__subcmd__torrc)
+        onionkeep__publisher__subcmd__torrc)
             opts="-h --config --help frontend backend"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -718,7 +718,7 @@ _onionkeep__publisher() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__publisher__subcmd__torrc__subcmd__backend)
+        onionkeep__publisher__subcmd__torrc__subcmd__backend)
             opts="-h --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -736,7 +736,7 @@ _onionkeep__publisher() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__publisher__subcmd__torrc__subcmd__frontend)
+        onionkeep__publisher__subcmd__torrc__subcmd__frontend)
             opts="-h --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )

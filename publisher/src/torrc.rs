@@ -1,9 +1,11 @@
 //! The torrc lines and the `ob_config` file that belong to a configuration; the only place that writes them.
 
 use crate::config::{Config, ServiceConfig};
+use crate::probe::SocksAddr;
 use crate::tor::ControlAddr;
 use onionkeep_common::OnionAddress;
 use std::fmt::{self, Display};
+use std::path::Path;
 
 /// The folder of the backend's onion service in the snippets.
 const BACKEND_DIR: &str = "/var/lib/tor/onionkeep_backend";
@@ -17,7 +19,7 @@ impl Display for Frontend<'_> {
         writeln!(f, "# torrc of the publisher's tor. It runs no onion service of its own.")?;
         match &tor.control {
             ControlAddr::Unix(path) => {
-                writeln!(f, "ControlSocket {}\nControlSocketsGroupWritable 1", path.display())?;
+                writeln!(f, "ControlSocket {}", unix(path))?;
             }
             ControlAddr::Tcp(address) => writeln!(f, "ControlPort {address}")?,
         }
@@ -29,13 +31,33 @@ impl Display for Frontend<'_> {
             writeln!(f, "HashedControlPassword 16:...")?;
         } else {
             writeln!(f, "CookieAuthentication 1\nCookieAuthFileGroupReadable 1")?;
+            // Without it tor lets nobody else read the cookie. For /run/tor/control it is Debian's own.
+            if let ControlAddr::Unix(path) = &tor.control {
+                writeln!(f, "CookieAuthFile {}", quoted(&format!("{}.authcookie", path.display())))?;
+            }
         }
         match &tor.socks {
-            Some(socks) => writeln!(f, "SocksPort {socks}")?,
+            Some(SocksAddr::Unix(path)) => writeln!(f, "SocksPort {}", unix(path))?,
+            Some(SocksAddr::Tcp(address)) => writeln!(f, "SocksPort {address}")?,
             None => writeln!(f, "SocksPort 0")?,
         }
         writeln!(f, "# An idle tor would stop following the network.\nDormantCanceledByStartup 1")
     }
+}
+
+/// A path as torrc has it.
+fn quoted(path: &str) -> String {
+    if path.contains(|symbol: char| symbol.is_whitespace() || "\"#\\".contains(symbol)) {
+        return format!("\"{}\"", path.replace('\\', "\\\\").replace('"', "\\\""));
+    }
+    path.to_owned()
+}
+
+/// A socket that our group may use. Debian's folder for it, `/run/tor`, may be entered by all, which tor takes only with the last word.
+///
+/// Spec: C tor, `port_cfg_line_extract_addrport`, `check_location_for_unix_socket`.
+fn unix(path: &Path) -> String {
+    format!("unix:{} GroupWritable RelaxDirModeCheck", quoted(&path.display().to_string()))
 }
 
 /// The torrc and `ob_config` of the backends.
@@ -111,8 +133,9 @@ mod tests {
     fn frontend_lines_follow_the_configuration() {
         let text = Frontend(&config(SAMPLE)).to_string();
         for line in [
-            "ControlSocket /run/tor/control",
+            "ControlSocket unix:/run/tor/control GroupWritable RelaxDirModeCheck",
             "CookieAuthentication 1",
+            "CookieAuthFile /run/tor/control.authcookie",
             "SocksPort 127.0.0.1:9050",
             "DormantCanceledByStartup 1",
         ] {

@@ -225,10 +225,10 @@ fn torrc_lines_are_printed_whole() {
     let frontend = run_on(&example_text(), &["torrc", "frontend"]);
     assert_eq!(frontend.code, 0);
     let wanted = "# torrc of the publisher's tor. It runs no onion service of its own.\n\
-        ControlSocket /run/tor/control\n\
-        ControlSocketsGroupWritable 1\n\
+        ControlSocket unix:/run/tor/control GroupWritable RelaxDirModeCheck\n\
         CookieAuthentication 1\n\
         CookieAuthFileGroupReadable 1\n\
+        CookieAuthFile /run/tor/control.authcookie\n\
         SocksPort 127.0.0.1:9050\n\
         # An idle tor would stop following the network.\n\
         DormantCanceledByStartup 1\n";

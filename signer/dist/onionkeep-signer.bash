@@ -367,7 +367,7 @@ _onionkeep__signer() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__signer__subcmd__audit)
+        onionkeep__signer__subcmd__audit)
             opts="-h --config --help verify show checkpoint export help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -385,7 +385,7 @@ _onionkeep__signer() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__signer__subcmd__audit__subcmd__checkpoint)
+        onionkeep__signer__subcmd__audit__subcmd__checkpoint)
             opts="-h --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -403,7 +403,7 @@ _onionkeep__signer() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__signer__subcmd__audit__subcmd__export)
+        onionkeep__signer__subcmd__audit__subcmd__export)
             opts="-h --out --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -425,7 +425,7 @@ _onionkeep__signer() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__signer__subcmd__audit__subcmd__help)
+        onionkeep__signer__subcmd__audit__subcmd__help)
             opts="verify show checkpoint export help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -439,7 +439,7 @@ _onionkeep__signer() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__signer__subcmd__audit__subcmd__help__subcmd__checkpoint)
+        onionkeep__signer__subcmd__audit__subcmd__help__subcmd__checkpoint)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -453,7 +453,7 @@ _onionkeep__signer() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__signer__subcmd__audit__subcmd__help__subcmd__export)
+        onionkeep__signer__subcmd__audit__subcmd__help__subcmd__export)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -467,7 +467,7 @@ _onionkeep__signer() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__signer__subcmd__audit__subcmd__help__subcmd__help)
+        onionkeep__signer__subcmd__audit__subcmd__help__subcmd__help)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -481,7 +481,7 @@ _onionkeep__signer() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__signer__subcmd__audit__subcmd__help__subcmd__show)
+        onionkeep__signer__subcmd__audit__subcmd__help__subcmd__show)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -495,7 +495,7 @@ _onionkeep__signer() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__signer__subcmd__audit__subcmd__help__subcmd__verify)
+        onionkeep__signer__subcmd__audit__subcmd__help__subcmd__verify)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -509,7 +509,7 @@ _onionkeep__signer() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__signer__subcmd__audit__subcmd__show)
+        onionkeep__signer__subcmd__audit__subcmd__show)
             opts="-h --last --json --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -531,7 +531,7 @@ _onionkeep__signer() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__signer__subcmd__audit__subcmd__verify)
+        onionkeep__signer__subcmd__audit__subcmd__verify)
             opts="-h --key --expect-head --device-log --json --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -561,7 +561,7 @@ _onionkeep__signer() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__signer__subcmd__backup)
+        onionkeep__signer__subcmd__backup)
             opts="-h --config --help split check export help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -579,7 +579,7 @@ _onionkeep__signer() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__signer__subcmd__backup__subcmd__check)
+        onionkeep__signer__subcmd__backup__subcmd__check)
             opts="-h --verifier --shares-from-stdin --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -601,7 +601,7 @@ _onionkeep__signer() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__signer__subcmd__backup__subcmd__export)
+        onionkeep__signer__subcmd__backup__subcmd__export)
             opts="-h --onion --to --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -627,7 +627,7 @@ _onionkeep__signer() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__signer__subcmd__backup__subcmd__help)
+        onionkeep__signer__subcmd__backup__subcmd__help)
             opts="split check export help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -641,7 +641,7 @@ _onionkeep__signer() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__signer__subcmd__backup__subcmd__help__subcmd__check)
+        onionkeep__signer__subcmd__backup__subcmd__help__subcmd__check)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -655,7 +655,7 @@ _onionkeep__signer() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__signer__subcmd__backup__subcmd__help__subcmd__export)
+        onionkeep__signer__subcmd__backup__subcmd__help__subcmd__export)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -669,7 +669,7 @@ _onionkeep__signer() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__signer__subcmd__backup__subcmd__help__subcmd__help)
+        onionkeep__signer__subcmd__backup__subcmd__help__subcmd__help)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -683,7 +683,7 @@ _onionkeep__signer() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__signer__subcmd__backup__subcmd__help__subcmd__split)
+        onionkeep__signer__subcmd__backup__subcmd__help__subcmd__split)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -697,7 +697,7 @@ _onionkeep__signer() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__signer__subcmd__backup__subcmd__split)
+        onionkeep__signer__subcmd__backup__subcmd__split)
             opts="-h --onion --shares --threshold --to --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -731,7 +731,7 @@ _onionkeep__signer() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__signer__subcmd__bundle)
+        onionkeep__signer__subcmd__bundle)
             opts="-h --config --help verify help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -749,7 +749,7 @@ _onionkeep__signer() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__signer__subcmd__bundle__subcmd__help)
+        onionkeep__signer__subcmd__bundle__subcmd__help)
             opts="verify help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -763,7 +763,7 @@ _onionkeep__signer() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__signer__subcmd__bundle__subcmd__help__subcmd__help)
+        onionkeep__signer__subcmd__bundle__subcmd__help__subcmd__help)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -777,7 +777,7 @@ _onionkeep__signer() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__signer__subcmd__bundle__subcmd__help__subcmd__verify)
+        onionkeep__signer__subcmd__bundle__subcmd__help__subcmd__verify)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -791,7 +791,7 @@ _onionkeep__signer() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__signer__subcmd__bundle__subcmd__verify)
+        onionkeep__signer__subcmd__bundle__subcmd__verify)
             opts="-h --onion --request --auditor --rehearse --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -821,7 +821,7 @@ _onionkeep__signer() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__signer__subcmd__ceremony)
+        onionkeep__signer__subcmd__ceremony)
             opts="-h --config --help start status resume help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -839,7 +839,7 @@ _onionkeep__signer() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__signer__subcmd__ceremony__subcmd__help)
+        onionkeep__signer__subcmd__ceremony__subcmd__help)
             opts="start status resume help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -853,7 +853,7 @@ _onionkeep__signer() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__signer__subcmd__ceremony__subcmd__help__subcmd__help)
+        onionkeep__signer__subcmd__ceremony__subcmd__help__subcmd__help)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -867,7 +867,7 @@ _onionkeep__signer() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__signer__subcmd__ceremony__subcmd__help__subcmd__resume)
+        onionkeep__signer__subcmd__ceremony__subcmd__help__subcmd__resume)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -881,7 +881,7 @@ _onionkeep__signer() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__signer__subcmd__ceremony__subcmd__help__subcmd__start)
+        onionkeep__signer__subcmd__ceremony__subcmd__help__subcmd__start)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -895,7 +895,7 @@ _onionkeep__signer() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__signer__subcmd__ceremony__subcmd__help__subcmd__status)
+        onionkeep__signer__subcmd__ceremony__subcmd__help__subcmd__status)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -909,7 +909,7 @@ _onionkeep__signer() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__signer__subcmd__ceremony__subcmd__resume)
+        onionkeep__signer__subcmd__ceremony__subcmd__resume)
             opts="-h --heard --watch --publisher --erase --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -943,7 +943,7 @@ _onionkeep__signer() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__signer__subcmd__ceremony__subcmd__start)
+        onionkeep__signer__subcmd__ceremony__subcmd__start)
             opts="-o -h --request --out --emergency --first --horizon --rehearse --heard --watch --publisher --erase --second --shares --threshold --import --onion --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1017,7 +1017,7 @@ _onionkeep__signer() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__signer__subcmd__ceremony__subcmd__status)
+        onionkeep__signer__subcmd__ceremony__subcmd__status)
             opts="-h --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1035,7 +1035,7 @@ _onionkeep__signer() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__signer__subcmd__check__subcmd__config)
+        onionkeep__signer__subcmd__check__subcmd__config)
             opts="-h --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1053,7 +1053,7 @@ _onionkeep__signer() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__signer__subcmd__deny)
+        onionkeep__signer__subcmd__deny)
             opts="-h --key --onion --request --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1083,7 +1083,7 @@ _onionkeep__signer() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__signer__subcmd__doctor)
+        onionkeep__signer__subcmd__doctor)
             opts="-h --login --json --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1101,7 +1101,7 @@ _onionkeep__signer() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__signer__subcmd__gate)
+        onionkeep__signer__subcmd__gate)
             opts="-h --self-test --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1123,7 +1123,7 @@ _onionkeep__signer() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__signer__subcmd__help)
+        onionkeep__signer__subcmd__help)
             opts="token key backup restore pin serve init deny request issue bundle ceremony audit gate vault doctor check-config help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1137,7 +1137,7 @@ _onionkeep__signer() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__signer__subcmd__help__subcmd__audit)
+        onionkeep__signer__subcmd__help__subcmd__audit)
             opts="verify show checkpoint export"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1151,7 +1151,7 @@ _onionkeep__signer() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__signer__subcmd__help__subcmd__audit__subcmd__checkpoint)
+        onionkeep__signer__subcmd__help__subcmd__audit__subcmd__checkpoint)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1165,7 +1165,7 @@ _onionkeep__signer() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__signer__subcmd__help__subcmd__audit__subcmd__export)
+        onionkeep__signer__subcmd__help__subcmd__audit__subcmd__export)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1179,7 +1179,7 @@ _onionkeep__signer() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__signer__subcmd__help__subcmd__audit__subcmd__show)
+        onionkeep__signer__subcmd__help__subcmd__audit__subcmd__show)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1193,7 +1193,7 @@ _onionkeep__signer() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__signer__subcmd__help__subcmd__audit__subcmd__verify)
+        onionkeep__signer__subcmd__help__subcmd__audit__subcmd__verify)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1207,7 +1207,7 @@ _onionkeep__signer() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__signer__subcmd__help__subcmd__backup)
+        onionkeep__signer__subcmd__help__subcmd__backup)
             opts="split check export"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1221,7 +1221,7 @@ _onionkeep__signer() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__signer__subcmd__help__subcmd__backup__subcmd__check)
+        onionkeep__signer__subcmd__help__subcmd__backup__subcmd__check)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1235,7 +1235,7 @@ _onionkeep__signer() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__signer__subcmd__help__subcmd__backup__subcmd__export)
+        onionkeep__signer__subcmd__help__subcmd__backup__subcmd__export)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1249,7 +1249,7 @@ _onionkeep__signer() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__signer__subcmd__help__subcmd__backup__subcmd__split)
+        onionkeep__signer__subcmd__help__subcmd__backup__subcmd__split)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1263,7 +1263,7 @@ _onionkeep__signer() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__signer__subcmd__help__subcmd__bundle)
+        onionkeep__signer__subcmd__help__subcmd__bundle)
             opts="verify"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1277,7 +1277,7 @@ _onionkeep__signer() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__signer__subcmd__help__subcmd__bundle__subcmd__verify)
+        onionkeep__signer__subcmd__help__subcmd__bundle__subcmd__verify)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1291,7 +1291,7 @@ _onionkeep__signer() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__signer__subcmd__help__subcmd__ceremony)
+        onionkeep__signer__subcmd__help__subcmd__ceremony)
             opts="start status resume"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1305,7 +1305,7 @@ _onionkeep__signer() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__signer__subcmd__help__subcmd__ceremony__subcmd__resume)
+        onionkeep__signer__subcmd__help__subcmd__ceremony__subcmd__resume)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1319,7 +1319,7 @@ _onionkeep__signer() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__signer__subcmd__help__subcmd__ceremony__subcmd__start)
+        onionkeep__signer__subcmd__help__subcmd__ceremony__subcmd__start)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1333,7 +1333,7 @@ _onionkeep__signer() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__signer__subcmd__help__subcmd__ceremony__subcmd__status)
+        onionkeep__signer__subcmd__help__subcmd__ceremony__subcmd__status)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1347,7 +1347,7 @@ _onionkeep__signer() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__signer__subcmd__help__subcmd__check__subcmd__config)
+        onionkeep__signer__subcmd__help__subcmd__check__subcmd__config)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1361,7 +1361,7 @@ _onionkeep__signer() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__signer__subcmd__help__subcmd__deny)
+        onionkeep__signer__subcmd__help__subcmd__deny)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1375,7 +1375,7 @@ _onionkeep__signer() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__signer__subcmd__help__subcmd__doctor)
+        onionkeep__signer__subcmd__help__subcmd__doctor)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1389,7 +1389,7 @@ _onionkeep__signer() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__signer__subcmd__help__subcmd__gate)
+        onionkeep__signer__subcmd__help__subcmd__gate)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1403,7 +1403,7 @@ _onionkeep__signer() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__signer__subcmd__help__subcmd__help)
+        onionkeep__signer__subcmd__help__subcmd__help)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1417,7 +1417,7 @@ _onionkeep__signer() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__signer__subcmd__help__subcmd__init)
+        onionkeep__signer__subcmd__help__subcmd__init)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1431,7 +1431,7 @@ _onionkeep__signer() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__signer__subcmd__help__subcmd__issue)
+        onionkeep__signer__subcmd__help__subcmd__issue)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1445,7 +1445,7 @@ _onionkeep__signer() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__signer__subcmd__help__subcmd__key)
+        onionkeep__signer__subcmd__help__subcmd__key)
             opts="new import show copy"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1459,7 +1459,7 @@ _onionkeep__signer() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__signer__subcmd__help__subcmd__key__subcmd__copy)
+        onionkeep__signer__subcmd__help__subcmd__key__subcmd__copy)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1473,7 +1473,7 @@ _onionkeep__signer() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__signer__subcmd__help__subcmd__key__subcmd__import)
+        onionkeep__signer__subcmd__help__subcmd__key__subcmd__import)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1487,7 +1487,7 @@ _onionkeep__signer() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__signer__subcmd__help__subcmd__key__subcmd__new)
+        onionkeep__signer__subcmd__help__subcmd__key__subcmd__new)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1501,7 +1501,7 @@ _onionkeep__signer() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__signer__subcmd__help__subcmd__key__subcmd__show)
+        onionkeep__signer__subcmd__help__subcmd__key__subcmd__show)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1515,7 +1515,7 @@ _onionkeep__signer() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__signer__subcmd__help__subcmd__pin)
+        onionkeep__signer__subcmd__help__subcmd__pin)
             opts="change"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1529,7 +1529,7 @@ _onionkeep__signer() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__signer__subcmd__help__subcmd__pin__subcmd__change)
+        onionkeep__signer__subcmd__help__subcmd__pin__subcmd__change)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1543,7 +1543,7 @@ _onionkeep__signer() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__signer__subcmd__help__subcmd__request)
+        onionkeep__signer__subcmd__help__subcmd__request)
             opts="show enrol"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1557,7 +1557,7 @@ _onionkeep__signer() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__signer__subcmd__help__subcmd__request__subcmd__enrol)
+        onionkeep__signer__subcmd__help__subcmd__request__subcmd__enrol)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1571,7 +1571,7 @@ _onionkeep__signer() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__signer__subcmd__help__subcmd__request__subcmd__show)
+        onionkeep__signer__subcmd__help__subcmd__request__subcmd__show)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1585,7 +1585,7 @@ _onionkeep__signer() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__signer__subcmd__help__subcmd__restore)
+        onionkeep__signer__subcmd__help__subcmd__restore)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1599,7 +1599,7 @@ _onionkeep__signer() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__signer__subcmd__help__subcmd__serve)
+        onionkeep__signer__subcmd__help__subcmd__serve)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1613,7 +1613,7 @@ _onionkeep__signer() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__signer__subcmd__help__subcmd__token)
+        onionkeep__signer__subcmd__help__subcmd__token)
             opts="init"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1627,7 +1627,7 @@ _onionkeep__signer() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__signer__subcmd__help__subcmd__token__subcmd__init)
+        onionkeep__signer__subcmd__help__subcmd__token__subcmd__init)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1641,7 +1641,7 @@ _onionkeep__signer() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__signer__subcmd__help__subcmd__vault)
+        onionkeep__signer__subcmd__help__subcmd__vault)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1655,7 +1655,7 @@ _onionkeep__signer() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__signer__subcmd__init)
+        onionkeep__signer__subcmd__init)
             opts="-h --new-audit-key --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1673,7 +1673,7 @@ _onionkeep__signer() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__signer__subcmd__issue)
+        onionkeep__signer__subcmd__issue)
             opts="-o -h --out --emergency --first --horizon --rehearse --heard --watch --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1715,7 +1715,7 @@ _onionkeep__signer() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__signer__subcmd__key)
+        onionkeep__signer__subcmd__key)
             opts="-h --config --help new import show copy help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1733,7 +1733,7 @@ _onionkeep__signer() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__signer__subcmd__key__subcmd__copy)
+        onionkeep__signer__subcmd__key__subcmd__copy)
             opts="-h --onion --to --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1759,7 +1759,7 @@ _onionkeep__signer() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__signer__subcmd__key__subcmd__help)
+        onionkeep__signer__subcmd__key__subcmd__help)
             opts="new import show copy help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1773,7 +1773,7 @@ _onionkeep__signer() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__signer__subcmd__key__subcmd__help__subcmd__copy)
+        onionkeep__signer__subcmd__key__subcmd__help__subcmd__copy)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1787,7 +1787,7 @@ _onionkeep__signer() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__signer__subcmd__key__subcmd__help__subcmd__help)
+        onionkeep__signer__subcmd__key__subcmd__help__subcmd__help)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1801,7 +1801,7 @@ _onionkeep__signer() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__signer__subcmd__key__subcmd__help__subcmd__import)
+        onionkeep__signer__subcmd__key__subcmd__help__subcmd__import)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1815,7 +1815,7 @@ _onionkeep__signer() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__signer__subcmd__key__subcmd__help__subcmd__new)
+        onionkeep__signer__subcmd__key__subcmd__help__subcmd__new)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1829,7 +1829,7 @@ _onionkeep__signer() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__signer__subcmd__key__subcmd__help__subcmd__show)
+        onionkeep__signer__subcmd__key__subcmd__help__subcmd__show)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1843,7 +1843,7 @@ _onionkeep__signer() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__signer__subcmd__key__subcmd__import)
+        onionkeep__signer__subcmd__key__subcmd__import)
             opts="-h --hostname --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1865,7 +1865,7 @@ _onionkeep__signer() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__signer__subcmd__key__subcmd__new)
+        onionkeep__signer__subcmd__key__subcmd__new)
             opts="-h --rehearse --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1883,7 +1883,7 @@ _onionkeep__signer() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__signer__subcmd__key__subcmd__show)
+        onionkeep__signer__subcmd__key__subcmd__show)
             opts="-h --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1901,7 +1901,7 @@ _onionkeep__signer() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__signer__subcmd__pin)
+        onionkeep__signer__subcmd__pin)
             opts="-h --config --help change help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1919,7 +1919,7 @@ _onionkeep__signer() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__signer__subcmd__pin__subcmd__change)
+        onionkeep__signer__subcmd__pin__subcmd__change)
             opts="-h --new --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1941,7 +1941,7 @@ _onionkeep__signer() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__signer__subcmd__pin__subcmd__help)
+        onionkeep__signer__subcmd__pin__subcmd__help)
             opts="change help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1955,7 +1955,7 @@ _onionkeep__signer() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__signer__subcmd__pin__subcmd__help__subcmd__change)
+        onionkeep__signer__subcmd__pin__subcmd__help__subcmd__change)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1969,7 +1969,7 @@ _onionkeep__signer() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__signer__subcmd__pin__subcmd__help__subcmd__help)
+        onionkeep__signer__subcmd__pin__subcmd__help__subcmd__help)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1983,7 +1983,7 @@ _onionkeep__signer() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__signer__subcmd__request)
+        onionkeep__signer__subcmd__request)
             opts="-h --config --help show enrol help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -2001,7 +2001,7 @@ _onionkeep__signer() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__signer__subcmd__request__subcmd__enrol)
+        onionkeep__signer__subcmd__request__subcmd__enrol)
             opts="-h --onion --key --heard --rehearse --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -2031,7 +2031,7 @@ _onionkeep__signer() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__signer__subcmd__request__subcmd__help)
+        onionkeep__signer__subcmd__request__subcmd__help)
             opts="show enrol help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -2045,7 +2045,7 @@ _onionkeep__signer() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__signer__subcmd__request__subcmd__help__subcmd__enrol)
+        onionkeep__signer__subcmd__request__subcmd__help__subcmd__enrol)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -2059,7 +2059,7 @@ _onionkeep__signer() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__signer__subcmd__request__subcmd__help__subcmd__help)
+        onionkeep__signer__subcmd__request__subcmd__help__subcmd__help)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -2073,7 +2073,7 @@ _onionkeep__signer() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__signer__subcmd__request__subcmd__help__subcmd__show)
+        onionkeep__signer__subcmd__request__subcmd__help__subcmd__show)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -2087,7 +2087,7 @@ _onionkeep__signer() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__signer__subcmd__request__subcmd__show)
+        onionkeep__signer__subcmd__request__subcmd__show)
             opts="-h --first --horizon --rehearse --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -2109,7 +2109,7 @@ _onionkeep__signer() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__signer__subcmd__restore)
+        onionkeep__signer__subcmd__restore)
             opts="-h --wrapped --verifier --shares-from-stdin --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -2135,7 +2135,7 @@ _onionkeep__signer() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__signer__subcmd__serve)
+        onionkeep__signer__subcmd__serve)
             opts="-h --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -2153,7 +2153,7 @@ _onionkeep__signer() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__signer__subcmd__token)
+        onionkeep__signer__subcmd__token)
             opts="-h --config --help init help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -2171,7 +2171,7 @@ _onionkeep__signer() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__signer__subcmd__token__subcmd__help)
+        onionkeep__signer__subcmd__token__subcmd__help)
             opts="init help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -2185,7 +2185,7 @@ _onionkeep__signer() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__signer__subcmd__token__subcmd__help__subcmd__help)
+        onionkeep__signer__subcmd__token__subcmd__help__subcmd__help)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -2199,7 +2199,7 @@ _onionkeep__signer() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__signer__subcmd__token__subcmd__help__subcmd__init)
+        onionkeep__signer__subcmd__token__subcmd__help__subcmd__init)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -2213,7 +2213,7 @@ _onionkeep__signer() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__signer__subcmd__token__subcmd__init)
+        onionkeep__signer__subcmd__token__subcmd__init)
             opts="-h --erase --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -2235,7 +2235,7 @@ _onionkeep__signer() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        onionkeep__subcmd__signer__subcmd__vault)
+        onionkeep__signer__subcmd__vault)
             opts="-h --generation --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )

@@ -75,3 +75,49 @@ async fn a_real_tor_lets_us_in_and_answers() {
         assert!(matches!(fetch.as_slice(), [(_, Err(FetchFailure::UnknownServer(_)))]), "{fetch:?}");
     }
 }
+
+/// The log of a tor with the lines of `torrc frontend` for sockets in this folder, which has Debian's mode; empty if both sockets are there.
+async fn log_of_frontend(name: &str) -> Option<String> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    std::fs::create_dir(path(name)).unwrap();
+    std::fs::set_permissions(path(name), std::fs::Permissions::from_mode(0o2755)).unwrap();
+    let sockets = ["control", "socks"].map(|socket| folder.path().join(name).join(socket));
+    let [control, socks] = sockets.each_ref().map(|socket| format!("unix:{}", socket.display()));
+    let sample = crate::config::tests::SAMPLE.replace("unix:/run/tor/control", &control);
+    let sample = sample.replace("127.0.0.1:9050", &socks);
+    let lines = crate::torrc::Frontend(&crate::config::Config::parse(&sample).unwrap()).to_string();
+    // A network of one authority that is not there.
+    let alone =
+        format!("DirAuthority nobody orport=9 127.0.0.1:9 {}\nUseDefaultFallbackDirs 0\n", "F".repeat(40));
+    std::fs::write(path("torrc"), format!("{lines}{alone}")).unwrap();
+    let mut tor = Process::new("tor");
+    tor.args(["--defaults-torrc", "/dev/null", "-f", &path("torrc"), "--DataDirectory", &path("data")]);
+    let log = std::fs::File::create(path("log")).unwrap();
+    let _running = match tor.stdout(log).spawn() {
+        Ok(child) => Running(child),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return None,
+        Err(error) => panic!("tor: {error}"),
+    };
+    for _try in 0..500 {
+        if sockets.iter().all(|socket| socket.exists()) {
+            let cookie = std::fs::metadata(format!("{}.authcookie", sockets[0].display())).unwrap();
+            assert_eq!(cookie.permissions().mode() & 0o777, 0o640, "our group reads the cookie");
+            return Some(String::new());
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    Some(format!("no sockets: {}", std::fs::read_to_string(path("log")).unwrap_or_default()))
+}
+
+#[tokio::test]
+async fn a_real_tor_opens_the_sockets_of_torrc_frontend_in_a_folder_as_debian_makes_it() {
+    for name in ["run", "with a space"] {
+        let Some(log) = log_of_frontend(name).await else {
+            assert!(std::env::var_os("CI").is_none(), "tor is not installed");
+            eprintln!("skipped: tor is not installed");
+            return;
+        };
+        assert_eq!(log, "", "{name}");
+    }
+}
