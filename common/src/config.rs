@@ -89,6 +89,13 @@ pub fn read<T>(
     }
 }
 
+/// The text at a key of the top level in a configuration that may be wrong anywhere else; `None` if it cannot be found there.
+#[must_use]
+pub fn loose_text(text: &str, key: &str) -> Option<String> {
+    let (table, _errors) = DeTable::parse_recoverable(text);
+    table.get_ref().get(key)?.get_ref().as_str().map(str::to_owned)
+}
+
 /// One table of a configuration.
 pub struct Section<'s, 't> {
     /// The whole text.

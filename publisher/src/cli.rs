@@ -5,13 +5,13 @@ mod ceremony;
 mod compare;
 
 use crate::clock;
-use crate::config::Config;
+use crate::config::{Config, Sockets};
 use crate::control::Request;
 use crate::descriptor;
 use crate::error::Failure;
 use crate::status::{self, Table};
 use crate::{clients, harden, import, reactor, torrc};
-use backend::{BackendCommand, control};
+use backend::{BackendCommand, control, warn_of};
 use clap::{CommandFactory, Parser, Subcommand};
 use onionkeep_common::{Minutes, OnionAddress, PeriodLength, PeriodRule};
 use std::ffi::OsString;
@@ -212,10 +212,10 @@ fn run(cli: &Cli) -> Result<u8, Failure> {
             })
         }
         Command::Status { watch: Some(every), .. } => {
-            let socket = Config::load(&cli.config)?.status_socket;
+            let socket = Sockets::load(&cli.config)?.status;
             Ok(status::watch(&socket, Duration::from_secs(*every))?)
         }
-        Command::Status { json, watch: None } => status(&Config::load(&cli.config)?, *json),
+        Command::Status { json, watch: None } => status(&cli.config, *json),
         Command::Reload => control(&cli.config, &Request::Reload {}),
         Command::Backend(command) => control(&cli.config, &command.request()),
         Command::CheckConfig => check_config(&cli.config),
@@ -243,8 +243,10 @@ fn print(answer: impl Display) -> Result<u8, Failure> {
 }
 
 /// `status`.
-fn status(config: &Config, json: bool) -> Result<u8, Failure> {
-    let document = status::ask(&config.status_socket)?;
+fn status(path: &Path, json: bool) -> Result<u8, Failure> {
+    let Sockets { status, problem, .. } = Sockets::load(path)?;
+    warn_of(problem.as_ref());
+    let document = status::ask(&status)?;
     if json {
         let text = serde_json::to_string_pretty(&document).map_err(io::Error::from);
         let text = text.map_err(|source| Failure::System { what: "write the status", source })?;

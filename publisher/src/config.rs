@@ -2,9 +2,11 @@
 
 mod probing;
 mod secret;
+mod sockets;
 mod values;
 
 pub use probing::Probing;
+pub use sockets::Sockets;
 
 use crate::descriptor::ClientKey;
 use crate::merge::Mode;
@@ -213,9 +215,14 @@ impl Config {
     /// # Errors
     /// [`ConfigError::Unreadable`] or [`ConfigError::Problems`] with everything that is wrong in it.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| ConfigError::Unreadable { path: path.to_path_buf(), source })?;
+        let text = Self::text(path)?;
         Self::parse(&text).map_err(|problems| ConfigError::Problems { path: path.to_path_buf(), problems })
+    }
+
+    /// The text of a file.
+    fn text(path: &Path) -> Result<String, ConfigError> {
+        std::fs::read_to_string(path)
+            .map_err(|source| ConfigError::Unreadable { path: path.to_path_buf(), source })
     }
 
     /// Reads a text.

@@ -23,7 +23,7 @@ const UNKNOWN_FRONTEND: &str = "THE ADDRESS THAT `onionkeep-signer key import` P
 const SIGNER: &str = "/run/onionkeep-signer/signer.sock";
 /// The status socket as our example has it.
 const STATUS_SOCKET: &str = "/run/onionkeep-publisher/status.sock";
-/// Where the clients of an imported service belong.
+/// Below this the clients of imported services belong, each service's in a folder of its own.
 const CLIENTS: &str = "/etc/onionkeep/clients";
 
 /// Why nothing was imported.
@@ -97,7 +97,7 @@ pub struct Frontend {
 /// All that moves in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Imported {
-    /// The status socket.
+    /// The status socket of what served before.
     pub status_socket: Option<PathBuf>,
     /// The services.
     pub services: Vec<Frontend>,
@@ -112,8 +112,10 @@ impl Display for Imported {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "# See that it is right with: onionkeep-publisher --config FILE check-config")?;
         writeln!(f, "state_dir = \"/var/lib/onionkeep-publisher\"")?;
-        let socket = self.status_socket.as_deref().unwrap_or(Path::new(STATUS_SOCKET));
-        writeln!(f, "status_socket = {:?}\n", socket.display().to_string())?;
+        if let Some(socket) = &self.status_socket {
+            writeln!(f, "# Onionbalance listens at {} until it is stopped.", plain(socket))?;
+        }
+        writeln!(f, "status_socket = \"{STATUS_SOCKET}\"\n")?;
         writeln!(f, "[tor]\ncontrol = \"unix:/run/tor/control\"")?;
         for service in &self.services {
             write_service(f, service)?;
@@ -144,8 +146,8 @@ fn write_service(f: &mut fmt::Formatter<'_>, service: &Frontend) -> fmt::Result 
         None => writeln!(f, "address = \"{UNKNOWN_FRONTEND}\"")?,
     }
     writeln!(f, "signer = \"{SIGNER}\"")?;
-    if service.restricted {
-        writeln!(f, "authorized_clients = \"{CLIENTS}\"")?;
+    if let Some(address) = service.address.filter(|_address| service.restricted) {
+        writeln!(f, "authorized_clients = \"{}\"", clients_of(&address))?;
     }
     for backend in &service.backends {
         writeln!(f, "\n[[service.backend]]\nname = \"{}\"", backend.name)?;
@@ -155,6 +157,11 @@ fn write_service(f: &mut fmt::Formatter<'_>, service: &Frontend) -> fmt::Result 
         }
     }
     Ok(())
+}
+
+/// The folder of a service's clients.
+fn clients_of(address: &OnionAddress) -> String {
+    format!("{CLIENTS}/{}", address.bare())
 }
 
 /// A path in a comment, on one line whatever is in it.

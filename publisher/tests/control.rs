@@ -323,9 +323,13 @@ fn a_bad_reload_leaves_the_old_running_and_says_why() {
         (String::new(), "state_dir is missing"),
     ] {
         std::fs::write(rig.path("p.toml"), &text).unwrap();
+        let from = rig.log().len();
         let (code, stdout, stderr) = rig.ask(&["reload"]);
         assert_eq!((code, stdout.as_str()), (2, ""), "{why}: {stderr}");
         assert!(stderr.contains(why) && stderr.contains("\ntry: "), "{why}: {stderr}");
+        let heard =
+            text.is_empty() || rig.log().split_off(from).contains(" error control command=reload error=");
+        assert!(heard, "{why}: the publisher has to know that a restart would fail: {}", rig.log());
         // A signal tells nobody but the log.
         let from = rig.log().len();
         rig.signal("-HUP");
@@ -339,6 +343,25 @@ fn a_bad_reload_leaves_the_old_running_and_says_why() {
         std::fs::write(rig.path("p.toml"), &good).unwrap();
         assert_eq!((rig.backends(), rig.addresses()), (before.clone(), addresses.clone()), "{why}");
     }
+}
+
+#[test]
+fn a_wrong_configuration_keeps_nobody_from_looking_or_draining() {
+    let rig = Rig::new(&service(FRONTENDS[0], 2));
+    let wrong = rig.text(&service(FRONTENDS[0], 2)).replace("signer = ", "singer = ");
+    std::fs::write(rig.path("p.toml"), wrong).unwrap();
+    assert_eq!(rig.ask(&["reload"]).0, 2);
+    let (code, stdout, stderr) = rig.ask(&["status", "--json"]);
+    let status: Value = serde_json::from_str(&stdout).unwrap();
+    assert!(code == 9 && status["alarms"].to_string().contains("reload-refused"), "{code}: {status:#}");
+    assert!(stderr.contains("warning: a restart would fail: ") && stderr.contains("singer"), "{stderr}");
+    let (code, stdout, stderr) = rig.ask(&["backend", "weight", "l5sid", "b0", "3"]);
+    assert!(
+        code == 0 && !stdout.is_empty() && stderr.contains("warning: a restart would fail: "),
+        "{code}: {stderr}"
+    );
+    let (code, _stdout, stderr) = rig.ask(&["backend", "drain", "l5sid", "b7"]);
+    assert!(code == 2 && stderr.contains("no backend \"b7\""), "{stderr}");
 }
 
 #[test]

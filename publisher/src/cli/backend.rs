@@ -1,10 +1,11 @@
 //! The words that change a running publisher: `reload` and `backend`.
 
 use super::print;
-use crate::config::Config;
+use crate::config::{ConfigError, Sockets};
 use crate::control::{self, Answer, ControlError, Request};
 use crate::error::Failure;
 use clap::Subcommand;
+use std::io::{self, Write};
 use std::path::Path;
 
 /// Which backend is meant.
@@ -105,13 +106,26 @@ impl BackendCommand {
     }
 }
 
-/// Asks the running publisher to change something.
+/// Asks the running publisher to change something, also while the configuration is wrong: it goes on with the one before, and is to hear of a
+/// reload that it refuses.
 pub(super) fn control(path: &Path, request: &Request) -> Result<u8, Failure> {
-    // A configuration that cannot be read as a whole is a wrong one for `reload` too.
-    let config = Config::load(path)?;
-    let socket = config.control_socket.ok_or(ControlError::Off)?;
-    match control::ask(&socket, request)? {
-        Answer::Done(what) => print(format_args!("{what}\n")),
-        Answer::Not(objection) => Err(objection.into()),
+    let Sockets { control, problem, .. } = Sockets::load(path)?;
+    let answer = control.ok_or(ControlError::Off).and_then(|socket| control::ask(&socket, request));
+    match (answer, problem) {
+        (Ok(Answer::Not(objection)), _) => Err(objection.into()),
+        (Ok(Answer::Done(what)), problem) => {
+            warn_of(problem.as_ref());
+            print(format_args!("{what}\n"))
+        }
+        (Err(_nobody), Some(problem)) => Err(problem.into()),
+        (Err(error), None) => Err(error.into()),
+    }
+}
+
+/// Says that a restart would fail, if it would.
+pub(super) fn warn_of(problem: Option<&ConfigError>) {
+    if let Some(problem) = problem {
+        // If stderr cannot be written there is nobody to tell.
+        drop(writeln!(io::stderr(), "warning: a restart would fail: {problem}"));
     }
 }

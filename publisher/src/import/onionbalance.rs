@@ -1,7 +1,7 @@
 //! Onionbalance's `config.yaml`: what its words mean, and what of it is not carried over.
 
 use super::yaml::{self, Entry, Node};
-use super::{Frontend, ImportError, Imported, Instance, plain, read_text};
+use super::{Frontend, ImportError, Imported, Instance, STATUS_SOCKET, plain, read_text};
 use onionkeep_common::OnionAddress;
 use onionkeep_common::config::{Problem, Problems};
 use std::path::{Path, PathBuf};
@@ -60,9 +60,9 @@ impl Findings {
     /// The text of a key.
     fn text<'n>(&mut self, map: &'n [Entry], key: &str) -> Option<(&'n Node, &'n str)> {
         let node = find(map, key)?;
-        let text = node.text();
+        let text = node.text().filter(|text| !text.is_empty());
         if text.is_none() {
-            self.wrong(node, format!("{key}: wanted is a text"));
+            self.wrong(node, format!("{key}: wanted is a text that is not empty"));
         }
         Some((node, text?))
     }
@@ -89,21 +89,56 @@ pub(super) fn read(text: &str, folder: &Path) -> Result<Imported, Problems> {
     let mut found = Findings::default();
     let map = found.open(&root, "the file", &["services", "status-socket-location"]);
     let socket = found.text(map, "status-socket-location");
-    if let Some((node, path)) = socket.filter(|(_node, path)| !path.starts_with('/')) {
-        found.wrong(node, format!("status-socket-location: {path:?} is not an absolute path"));
+    if let Some((node, path)) = socket {
+        if path.starts_with('/') {
+            let text = format!(
+                "status-socket-location: {path:?} stays Onionbalance's while it runs; ours is {STATUS_SOCKET}"
+            );
+            found.left(node.line, format!("{text}, with the same fields for programs that read them"));
+        } else {
+            found.wrong(node, format!("status-socket-location: {path:?} is not an absolute path"));
+        }
     }
-    let services: Vec<_> = found
-        .list(&root, map, "services")
-        .iter()
-        .filter_map(|node| service(node, folder, &mut found))
-        .collect();
-    let Findings { mut problems, notes } = found;
+    let nodes = found.list(&root, map, "services");
+    let services: Vec<_> =
+        nodes.iter().filter_map(|node| Some((node, service(node, folder, &mut found)?))).collect();
+    check_together(&services, &mut found);
+    let Findings { mut problems, mut notes } = found;
+    notes.sort();
     if !problems.is_empty() {
         problems.sort();
         return Err(Problems(problems));
     }
+    let services: Vec<_> = services.into_iter().map(|(_node, service)| service).collect();
     let steps = steps(&services);
     Ok(Imported { status_socket: socket.map(|(_node, path)| PathBuf::from(path)), services, notes, steps })
+}
+
+/// Each key serves one frontend, and none is a backend of another.
+fn check_together(services: &[(&Node, Frontend)], found: &mut Findings) {
+    for (number, (node, service)) in services.iter().enumerate() {
+        let same = |(_node, other): &&(&Node, Frontend)| {
+            other.key == service.key || other.address.is_some() && other.address == service.address
+        };
+        if let Some((other, _service)) = services.iter().take(number).find(same) {
+            found.wrong(node, format!("key: the service of line {} has it already", other.line));
+        }
+        let frontend = |backend: &&Instance| {
+            services
+                .iter()
+                .any(|(_node, other)| backend.address.is_some() && other.address == backend.address)
+        };
+        // That of its own was found before.
+        for backend in service.backends.iter().filter(frontend) {
+            found.wrong(
+                node,
+                format!(
+                    "instance {:?}: its address is a frontend here, which cannot be a backend",
+                    backend.name
+                ),
+            );
+        }
+    }
 }
 
 /// Reads one service.
@@ -184,7 +219,8 @@ fn steps(services: &[Frontend]) -> Vec<String> {
         [
             "see that [tor] control is where Onionbalance found tor: it had that from its command line or environment",
             "choose mode = \"wide\" if as many introduction points as with Onionbalance are to be listed",
-            "start this publisher, and stop Onionbalance as soon as `status` shows every HSDir holding the descriptor",
+            "start this publisher beside Onionbalance, and stop Onionbalance as soon as it logs `taken-over`: every HSDir then holds \
+             the new descriptor",
             "the backends stay as they are: their ob_config has the same MasterOnionAddress",
         ]
         .map(str::to_owned),

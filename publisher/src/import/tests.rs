@@ -30,10 +30,16 @@ fn problems(text: &str) -> Vec<String> {
 #[test]
 fn what_onionbalance_writes_becomes_a_good_configuration() {
     let imported = read(&sample(), Path::new("/etc/onionbalance")).unwrap();
-    assert_eq!(imported.notes, []);
+    let notes: Vec<_> = imported.notes.iter().map(ToString::to_string).collect();
+    assert!(
+        matches!(notes.as_slice(), [note] if note.starts_with("line 8: status-socket-location: \"/run/ob/status.sock\" stays Onionbalance's")),
+        "{notes:?}"
+    );
     let text = imported.to_string();
     let config = Config::parse(&text).unwrap();
-    assert_eq!(config.status_socket, Path::new("/run/ob/status.sock"));
+    // Onionbalance still runs: at its socket we could not listen.
+    assert_eq!(config.status_socket, Path::new(STATUS_SOCKET));
+    assert!(text.contains("# Onionbalance listens at /run/ob/status.sock until it is stopped.\n"), "{text}");
     let [service] = config.services.as_slice() else { panic!("one service") };
     assert_eq!(service.address.to_string(), A);
     let backends: Vec<_> =
@@ -60,10 +66,10 @@ fn what_is_not_carried_over_is_named_with_its_line() {
     let text = format!("log-level: debug\n{}", sample().replace("name: node2", "name: node1\n    weight: 3"));
     let imported = read(&text, Path::new("/")).unwrap();
     let notes: Vec<_> = imported.notes.iter().map(ToString::to_string).collect();
-    assert_eq!(notes.len(), 3, "{notes:?}");
+    assert_eq!(notes.len(), 4, "{notes:?}");
     assert!(notes[0].starts_with("line 1: \"log-level\" is not carried over"));
-    assert!(notes[1].starts_with("line 8: \"weight\""), "{notes:?}");
-    assert!(notes[2].starts_with("line 6: name: \"node1\""), "{notes:?}");
+    assert!(notes[1].starts_with("line 6: name: \"node1\""), "{notes:?}");
+    assert!(notes[2].starts_with("line 8: \"weight\""), "{notes:?}");
     assert!(Config::parse(&imported.to_string()).is_ok());
 }
 
@@ -93,6 +99,36 @@ fn broken_parts_are_all_named_at_once() {
     }
     let own = sample().replace(C, A);
     assert!(problems(&own)[0].contains("cannot be its own backend"));
+}
+
+#[test]
+fn nothing_is_no_text() {
+    for (from, to, wanted) in [
+        (format!("{}.key", bare(A)), "", "line 7: key: wanted is a text"),
+        (format!("{}.key", bare(A)), "~", "line 7: key: wanted is a text"),
+        (format!("{}.key", bare(A)), "\"\"", "line 7: key: wanted is a text"),
+        ("node1".to_owned(), "null", "line 4: name: wanted is a text"),
+        (bare(B).to_owned(), "NULL", "line 3: address: wanted is a text"),
+    ] {
+        let found = problems(&sample().replace(&from, to));
+        assert!(found.iter().any(|problem| problem.starts_with(wanted)), "{to:?}: {found:?}");
+    }
+    let quoted = read(&sample().replace("node1", "\"null\""), Path::new("/")).unwrap();
+    assert_eq!(quoted.services[0].backends[0].name, "null");
+}
+
+#[test]
+fn what_one_service_has_no_other_can_have() {
+    let instances = format!("- instances:\n  - address: {C}\n");
+    let twice =
+        sample().replace("status-socket", &format!("{instances}  key: {}.key\nstatus-socket", bare(A)));
+    assert_eq!(problems(&twice), ["line 8: key: the service of line 2 has it already"]);
+    let other =
+        sample().replace("status-socket", &format!("{instances}  key: {}.key\nstatus-socket", bare(B)));
+    assert_eq!(
+        problems(&other),
+        ["line 2: instance \"node1\": its address is a frontend here, which cannot be a backend"]
+    );
 }
 
 #[test]
@@ -137,9 +173,9 @@ fn a_path_cannot_break_out_of_its_comment() {
     let text = sample().replace(&format!("{}.key", bare(A)), "\"/k\\nevil = 1\"");
     let imported = read(&text, Path::new("/")).unwrap();
     assert!(imported.to_string().contains("key import /k?evil = 1\n"), "{imported}");
-    let socket = sample().replace("/run/ob/status.sock", "'/run/\"x\\y'");
+    let socket = sample().replace("/run/ob/status.sock", "\"/run/x\\u0085y\\ncontrol_socket = 1\"");
     let written = read(&socket, Path::new("/")).unwrap().to_string();
-    assert_eq!(Config::parse(&written).unwrap().status_socket, Path::new("/run/\"x\\y"));
+    assert_eq!(Config::parse(&written).unwrap().status_socket, Path::new(STATUS_SOCKET));
 }
 
 #[test]
@@ -186,7 +222,7 @@ fn a_restricted_tor_service_stays_restricted() {
     let filled = text.replace("THE ADDRESS OF b1", B).replace("THE ADDRESS OF b2", C);
     assert_eq!(
         Config::parse(&filled).unwrap().services[0].authorized_clients.as_deref(),
-        Some(Path::new(CLIENTS))
+        Some(Path::new(&format!("/etc/onionkeep/clients/{}", bare(A))))
     );
     assert!(imported.steps[1].contains("nobody can read"), "{:?}", imported.steps);
 }

@@ -1,6 +1,6 @@
 //! A plain onion service of a tor: what its folder tells. The key in it is never opened.
 
-use super::{CLIENTS, Frontend, ImportError, Imported, Instance, plain, read_text};
+use super::{Frontend, ImportError, Imported, Instance, clients_of, plain, read_text};
 use crate::clients;
 use onionkeep_common::OnionAddress;
 use onionkeep_common::config::{Problem, Problems};
@@ -41,15 +41,18 @@ pub fn tor(folder: &Path) -> Result<Imported, ImportError> {
     let mut steps = vec![format!("on the signer's host: onionkeep-signer key import {}", plain(&key))];
     if restricted {
         steps.push(format!(
-            "copy {}/*.auth to {CLIENTS}: until then nobody can read the descriptor",
+            "make the folder {} and copy {}/*.auth into it: until then nobody can read the descriptor",
+            clients_of(&address),
             plain(&auth)
         ));
     }
     steps.extend(
         [
             "set up the backends with the lines at the end, and write their addresses into [[service.backend]]",
-            "start this publisher; when `status` shows every HSDir holding its descriptor, take the old HiddenServiceDir \
-             out of its torrc at once",
+            "start this publisher beside the old tor; as soon as it logs `taken-over` add `PublishHidServDescriptors 0` to the old torrc and \
+             reload that tor",
+            "do not stop the old tor, nor take its HiddenServiceDir out, before the time that this line names as answers-until: \
+             clients that know the old descriptor still come there (docs/operate/migrate.md)",
         ]
         .map(str::to_owned),
     );

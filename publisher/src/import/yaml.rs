@@ -3,8 +3,12 @@
 //! Aliases, tags, several documents and deep nesting are refused: no configuration needs them, attacks do.
 
 use onionkeep_common::config::Problem;
-use saphyr_parser::{Event, Parser, ScanError, Span};
+use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Span};
 
+/// What stands for nothing when it is not in quotes.
+///
+/// Spec: YAML 1.2, 10.2.1.1.
+const NULL: [&str; 5] = ["", "~", "null", "Null", "NULL"];
 /// Lists and mappings may be nested so deep.
 const DEPTH_MOST: usize = 16;
 
@@ -22,6 +26,8 @@ pub(super) struct Node {
 pub(super) enum Value {
     /// A text, number or the like, as written.
     Scalar(String),
+    /// Nothing, or a word for it.
+    Null,
     /// A list.
     List(Vec<Node>),
     /// A mapping, in its order; no key twice.
@@ -49,7 +55,7 @@ impl Node {
     pub(super) fn text(&self) -> Option<&str> {
         match &self.value {
             Value::Scalar(text) => Some(text),
-            Value::List(_) | Value::Map(_) => None,
+            Value::Null | Value::List(_) | Value::Map(_) => None,
         }
     }
 
@@ -57,7 +63,7 @@ impl Node {
     pub(super) fn list(&self) -> Option<&[Self]> {
         match &self.value {
             Value::List(list) => Some(list),
-            Value::Scalar(_) | Value::Map(_) => None,
+            Value::Null | Value::Scalar(_) | Value::Map(_) => None,
         }
     }
 
@@ -65,7 +71,7 @@ impl Node {
     pub(super) fn map(&self) -> Option<&[Entry]> {
         match &self.value {
             Value::Map(map) => Some(map),
-            Value::Scalar(_) | Value::List(_) => None,
+            Value::Null | Value::Scalar(_) | Value::List(_) => None,
         }
     }
 }
@@ -138,6 +144,7 @@ impl<'t> Reader<'t> {
             | Event::MappingStart(_, Some(_)) => {
                 return Err(self.problem("a YAML tag, which means nothing here"));
             }
+            Event::Scalar(text, ScalarStyle::Plain, _, None) if NULL.contains(&text.as_ref()) => Value::Null,
             Event::Scalar(text, _, _, None) => Value::Scalar(text.into_owned()),
             Event::SequenceStart(_, None) => Value::List(self.list(depth)?),
             Event::MappingStart(_, None) => Value::Map(self.map(depth)?),
