@@ -47,6 +47,8 @@ pub enum Name {
     BackendMissing,
     /// A backend asks for proof of work.
     BackendPow,
+    /// A backend lists introduction points that another one lists too.
+    BackendsShareKeys,
     /// The backends differ in what a descriptor can say once only.
     BackendsDiffer,
     /// Another publisher of the address has another counter secret.
@@ -61,7 +63,7 @@ pub enum Name {
 
 impl Name {
     /// All of them.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::TorAway,
         Self::TorOffline,
         Self::NoConsensus,
@@ -81,6 +83,7 @@ impl Name {
         Self::BackendDown,
         Self::BackendMissing,
         Self::BackendPow,
+        Self::BackendsShareKeys,
         Self::BackendsDiffer,
         Self::PublishersDiffer,
         Self::NoBackend,
@@ -111,6 +114,7 @@ impl Name {
             Self::BackendDown => "backend-down",
             Self::BackendMissing => "backend-missing",
             Self::BackendPow => "backend-pow",
+            Self::BackendsShareKeys => "backends-share-keys",
             Self::BackendsDiffer => "backends-differ",
             Self::PublishersDiffer => "publishers-differ",
             Self::NoBackend => "no-backend",
@@ -154,6 +158,7 @@ impl Name {
             | Self::BackendDown
             | Self::BackendMissing
             | Self::BackendPow
+            | Self::BackendsShareKeys
             | Self::BackendsDiffer
             | Self::PublishersDiffer => Level::Warn,
         }
@@ -177,6 +182,7 @@ impl Name {
             | Self::BackendDown
             | Self::BackendMissing
             | Self::BackendPow
+            | Self::BackendsShareKeys
             | Self::BackendsDiffer
             | Self::PublishersDiffer
             | Self::NoClients

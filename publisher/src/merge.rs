@@ -3,6 +3,7 @@
 //! Fair by weight, at each moment or over time (`wheel`). Steady: a point that is listed stays while its backend lists
 //! it and shares allow (`table`). No relay twice in one descriptor, as C tor never does (`assign`).
 
+mod apart;
 mod assign;
 mod carry;
 mod places;
@@ -154,6 +155,8 @@ pub struct Merged {
     pub sets: Vec<Choice>,
     /// Backends that are left out because they ask for proof of work.
     pub pow: Vec<usize>,
+    /// Backends that list keys which another one lists too, or one key twice.
+    pub shared: Vec<usize>,
     /// When the wheel moves; `None` if it stands.
     pub next_step: Option<UnixTime>,
     /// Who can read it: everybody if `None`. Not chosen here, but part of what a descriptor says.
@@ -281,14 +284,29 @@ impl Merged {
     }
 }
 
-/// Chooses what each set lists.
+/// Chooses what each set lists, each key once.
+#[must_use]
+pub fn choose(candidates: &[Candidate<'_>], situation: &Situation<'_>) -> Merged {
+    let shared = apart::shared(candidates);
+    if shared.is_empty() {
+        return choose_apart(candidates, situation);
+    }
+    let own = apart::apart(candidates, &shared, situation.secret);
+    let apart = candidates.iter().zip(&own).map(|(candidate, points)| Candidate { points, ..*candidate });
+    let lists = |candidate: &&Candidate<'_>| {
+        !candidate.pow && candidate.points.iter().any(|point| shared.contains(point.auth_key()))
+    };
+    let backends = candidates.iter().filter(lists).map(|candidate| candidate.backend).collect();
+    Merged { shared: backends, ..choose_apart(&apart.collect::<Vec<_>>(), situation) }
+}
+
+/// The same for backends of which no two list the same key.
 ///
 /// A backend that asks for proof of work is left out: a client's solution is bound to the frontend's key, and the backend
 /// would refuse it.
 ///
 /// Spec: proposal 327; C tor, `hs_pow.c`.
-#[must_use]
-pub fn choose(candidates: &[Candidate<'_>], situation: &Situation<'_>) -> Merged {
+fn choose_apart(candidates: &[Candidate<'_>], situation: &Situation<'_>) -> Merged {
     let pow =
         candidates.iter().filter(|candidate| candidate.pow).map(|candidate| candidate.backend).collect();
     let is_usable = |candidate: &&Candidate<'_>| !candidate.pow && !candidate.points.is_empty();
@@ -302,7 +320,8 @@ pub fn choose(candidates: &[Candidate<'_>], situation: &Situation<'_>) -> Merged
     let table = Table::new(&usable, &wheel, situation);
     let (sets, short) = table.seat();
     let sets = sets.into_iter().map(|set| Choice::new(&usable, set, situation.secret)).collect();
-    Merged { sets, pow, next_step: wheel.next_step(situation.seed, situation.now, short), clients: None }
+    let next_step = wheel.next_step(situation.seed, situation.now, short);
+    Merged { sets, pow, shared: Vec::new(), next_step, clients: None }
 }
 
 /// A point's place in every order: a hash that only we can compute.

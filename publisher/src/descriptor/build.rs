@@ -47,7 +47,7 @@ const MIDDLE_MOST: usize = 30_000;
 /// Octets of the inner layer before the points, and of one point with all kinds of addresses, at most.
 const INNER_HEADER: usize = 100;
 /// See [`INNER_HEADER`].
-const POINT_MOST: usize = 770;
+const POINT_MOST: usize = 826;
 /// Octets of the middle layer beside the lines of clients and the encrypted inner layer, at most.
 const MIDDLE_REST: usize = 200;
 /// Characters of a descriptor for each padded block.

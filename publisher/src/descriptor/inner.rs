@@ -26,6 +26,9 @@ const KNOWN_POINT: [&str; 7] = [
     "legacy-key-cert",
 ];
 
+/// The version list of `flow-control` may have so many octets; C tor's has 3.
+const VERSIONS_MOST: usize = 32;
+
 /// The line `flow-control`: congestion control at the service.
 ///
 /// Spec: proposal 324; rend-spec-v3, 2.5.2.2.
@@ -38,10 +41,11 @@ pub struct FlowControl {
 }
 
 impl FlowControl {
-    /// Whether `versions` is a list as tor writes it: digits, commas and hyphens.
+    /// Whether `versions` is a list as tor writes it: a few digits, commas and hyphens.
     pub(super) fn is_well_formed(&self) -> bool {
         let good = |octet: u8| octet.is_ascii_digit() || octet == b',' || octet == b'-';
-        self.sendme_inc > 0 && !self.versions.is_empty() && self.versions.bytes().all(good)
+        let is_short = (1..=VERSIONS_MOST).contains(&self.versions.len());
+        self.sendme_inc > 0 && is_short && self.versions.bytes().all(good)
     }
 }
 

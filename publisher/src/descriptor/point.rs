@@ -8,6 +8,8 @@ use onionkeep_common::{IntroAuthKey, IntroEncKey};
 ///
 /// Spec: tor-spec, 5.1.2 (`LSTYPE`, `LSLEN`).
 const KNOWN_LENGTHS: [(u8, usize); 4] = [(IPV4, 6), (IPV6, 18), (RSA_ID, 20), (ED25519_ID, 32)];
+/// All link specifiers of a point may have so many octets: those of all known types have 85.
+const LINKS_MOST: usize = 128;
 /// IPv4 address and port.
 const IPV4: u8 = 0;
 /// IPv6 address and port.
@@ -24,6 +26,9 @@ pub enum LinkError {
     /// The list ends in the middle of a specifier, or has surplus octets.
     #[error("the link specifiers end too early or too late")]
     Length,
+    /// There are more than a descriptor of ours has room for.
+    #[error("the link specifiers have more than {LINKS_MOST} octets")]
+    TooLong,
     /// A specifier of a known type has a wrong length.
     #[error("a link specifier of type {0} has a wrong length")]
     FieldLength(u8),
@@ -170,6 +175,9 @@ fn take_link<'a>(rest: &mut &'a [u8]) -> Option<(u8, &'a [u8])> {
 ///
 /// Spec: rend-spec-v3, 2.5.2.2; C tor, `decode_link_specifiers`, `hs_get_extend_info_from_lspecs`.
 fn check_links(octets: &[u8]) -> Result<(), LinkError> {
+    if octets.len() > LINKS_MOST {
+        return Err(LinkError::TooLong);
+    }
     let (mut address, mut identity) = (false, false);
     for link in links(octets) {
         let (kind, content) = link?;
@@ -202,7 +210,7 @@ mod tests {
     #[test]
     fn lists_that_a_client_can_use_are_accepted() {
         for good in
-            [&[(0, 6), (2, 20)][..], &[(1, 18), (3, 32), (2, 20)], &[(0, 6), (2, 20), (9, 0), (200, 255)]]
+            [&[(0, 6), (2, 20)][..], &[(1, 18), (3, 32), (2, 20)], &[(0, 6), (2, 20), (9, 0), (200, 93)]]
         {
             assert_eq!(check_links(&list(good)), Ok(()), "{good:?}");
         }
@@ -220,6 +228,7 @@ mod tests {
             (list(&[(0, 6), (3, 32)]), LinkError::NoIdentity),
             (list(&[(2, 20)]), LinkError::NoAddress),
             (list(&[]), LinkError::NoAddress),
+            (list(&[(0, 6), (2, 20), (9, 0), (200, 94)]), LinkError::TooLong),
             (surplus, LinkError::Length),
             (short, LinkError::Length),
             (vec![], LinkError::Length),

@@ -10,6 +10,7 @@ mod clients;
 mod properties;
 mod room;
 mod rotate;
+mod shared;
 
 /// As many points as C tor's default, evening out within hours.
 const HOURLY: Mode = Mode::Ordinary { points: 3, rotate: Rotate::Hourly };

@@ -191,6 +191,14 @@ impl Frontend {
             );
             found.push(Finding::of(Name::BackendPow, name, text));
         }
+        for member in shown.iter().flat_map(|merged| &merged.shared).filter_map(|at| self.members.get(at)) {
+            let name = &member.backend.name;
+            let text = format!(
+                "backend {name} lists the key of an introduction point twice, or one that another backend lists too: one of the two \
+                 is not what you think, and takes clients from the other"
+            );
+            found.push(Finding::of(Name::BackendsShareKeys, name, text));
+        }
         if shown.is_some_and(|merged| merged.mixed().0) {
             let text = "the backends differ in congestion control: run the same tor version on all";
             found.push(Finding::new(Name::BackendsDiffer, text));

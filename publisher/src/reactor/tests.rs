@@ -2,6 +2,7 @@
 
 mod alarms;
 mod bundled;
+mod foreign;
 mod heard;
 mod isolation;
 mod running;

@@ -167,6 +167,13 @@ fn inner_header_faults_are_named() {
         ("create2-formats 2\n", "", None, Some("create2-formats"), Fault::Missing),
         ("flow-control 1-2 31", "flow-control 1-2 0", Some(2), Some("flow-control"), Fault::Argument),
         ("flow-control 1-2 31", "flow-control 1-2 256", Some(2), Some("flow-control"), Fault::Argument),
+        (
+            "flow-control 1-2 31",
+            "flow-control 1,2,3,4,5,6,7,8,9,10,11,12,13,14,15 31",
+            Some(2),
+            Some("flow-control"),
+            Fault::Argument,
+        ),
         ("flow-control 1-2 31", "flow-control 31", Some(2), Some("flow-control"), Fault::Argument),
         ("flow-control", "flow-control 1 1\nflow-control", Some(3), Some("flow-control"), Fault::Duplicate),
         (
@@ -220,6 +227,18 @@ fn broken_points_are_skipped_and_named_and_the_others_kept() {
     assert_eq!(
         (keyword, fault),
         (Some("introduction-point"), Fault::Point(PointError::Link(LinkError::Length)))
+    );
+    // Twenty such points would be more than an HSDir takes of us.
+    let long = [&[3, 0, 6, 127, 0, 0, 1, 0, 80, 2, 20][..], &[7; 20], &[200, 96], &[0; 96]].concat();
+    let long = format!("introduction-point {}\nonion-key", data_encoding::BASE64.encode(&long));
+    let (start, end) = ("introduction-point", "\nonion-key");
+    let (_, keyword, fault) = skipped(|text| {
+        let (head, rest) = text.split_once(start).unwrap();
+        format!("{head}{long}{}", rest.split_once(end).unwrap().1)
+    });
+    assert_eq!(
+        (keyword, fault),
+        (Some("introduction-point"), Fault::Point(PointError::Link(LinkError::TooLong)))
     );
     let (line, keyword, fault) =
         skipped(|text| text.replacen("enc-key ntor ", "enc-key ntor AAAA\nenc-key ntor ", 1));

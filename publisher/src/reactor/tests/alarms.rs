@@ -264,7 +264,8 @@ fn bundles_that_run_out_and_another_ceremony() {
 }
 
 /// Alarms about what descriptors of backends or of another publisher say.
-const OF_DESCRIPTORS: [&str; 3] = ["backend-pow", "backends-differ", "publishers-differ"];
+const OF_DESCRIPTORS: [&str; 4] =
+    ["backend-pow", "backends-share-keys", "backends-differ", "publishers-differ"];
 
 #[test]
 fn backends_that_cannot_be_listed_together_and_a_stranger_who_publishes() {
@@ -283,6 +284,8 @@ fn backends_that_cannot_be_listed_together_and_a_stranger_who_publishes() {
     assert_eq!(merged(&mut frontend, Merged::default()), usual);
     let pow = Merged { pow: vec![0], ..Merged::default() };
     assert_eq!(merged(&mut frontend, pow), [&usual[..], &["backend-pow"]].concat());
+    let shared = Merged { shared: vec![0, 1], ..Merged::default() };
+    assert_eq!(merged(&mut frontend, shared), [&usual[..], &["backends-share-keys"; 2]].concat());
     let choice = Choice { mixed_flow_control: true, ..Choice::default() };
     let differ = Merged { sets: vec![choice], ..Merged::default() };
     assert_eq!(merged(&mut frontend, differ), [&usual[..], &["backends-differ"]].concat());
