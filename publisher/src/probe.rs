@@ -86,6 +86,8 @@ pub struct Question {
     pub http: Option<HttpCheck>,
     /// The name by which the web server is asked: the frontend's, as visitors do.
     pub host: String,
+    /// How many probes of it failed: after each, tor is asked for other circuits, since it would wait with the old ones.
+    pub failed: u64,
 }
 
 /// Connects to a backend, asks its web server if that is wanted, and closes the connection again; after some seconds a second time, on
@@ -94,10 +96,10 @@ pub struct Question {
 /// The deadline is for both together.
 pub async fn probe(socks: &SocksAddr, question: &Question, deadline: Duration) -> Probed {
     let both = async {
-        let mut first = pin!(attempt(socks, question, b'1'));
+        let mut first = pin!(attempt(socks, question, 1));
         let mut second = pin!(async {
             tokio::time::sleep(SECOND).await;
-            attempt(socks, question, b'2').await
+            attempt(socks, question, 2).await
         });
         tokio::select! {
             probed = &mut first => if matches!(probed, Probed::Down(_)) { second.await } else { probed },
@@ -109,7 +111,8 @@ pub async fn probe(socks: &SocksAddr, question: &Question, deadline: Duration) -
 }
 
 /// One connection. tor keeps the circuits of attempts of different names apart.
-async fn attempt(socks: &SocksAddr, question: &Question, name: u8) -> Probed {
+async fn attempt(socks: &SocksAddr, question: &Question, number: u8) -> Probed {
+    let name = &format!("{number}.{}", question.failed);
     let asked = match socks {
         SocksAddr::Unix(path) => ask(UnixStream::connect(path).await, question, name).await,
         SocksAddr::Tcp(address) => ask(TcpStream::connect(address).await, question, name).await,
@@ -125,7 +128,7 @@ async fn attempt(socks: &SocksAddr, question: &Question, name: u8) -> Probed {
 async fn ask<S: AsyncRead + AsyncWrite + Unpin>(
     stream: io::Result<S>,
     question: &Question,
-    name: u8,
+    name: &str,
 ) -> io::Result<Result<(), String>> {
     let mut stream = stream?;
     let code = connect(&mut stream, question, name).await?;
@@ -159,14 +162,15 @@ async fn skip_bound_address<S: AsyncRead + Unpin>(stream: &mut S) -> io::Result<
 async fn connect<S: AsyncRead + AsyncWrite + Unpin>(
     stream: &mut S,
     question: &Question,
-    name: u8,
+    name: &str,
 ) -> io::Result<u8> {
     stream.write_all(&[VERSION, 1, METHOD_PASSWORD]).await?;
     expect(stream, [VERSION, METHOD_PASSWORD]).await?;
     let user = b"onionkeep-probe";
     let mut login = vec![1, u8::try_from(user.len()).unwrap_or_default()];
     login.extend(user);
-    login.extend([1, name]);
+    login.push(u8::try_from(name.len()).unwrap_or_default());
+    login.extend(name.as_bytes());
     stream.write_all(&login).await?;
     expect(stream, [1, 0]).await?;
     let host = question.onion.to_string();
@@ -216,7 +220,7 @@ mod tests {
     }
 
     fn question(http: Option<HttpCheck>) -> Question {
-        Question { onion: onion(), port: 80, http, host: "front.onion".to_owned() }
+        Question { onion: onion(), port: 80, http, host: "front.onion".to_owned(), failed: 7 }
     }
 
     /// What a server answers on one connection, piece by piece.
@@ -304,6 +308,12 @@ mod tests {
         assert!(took >= SECOND, "{took:?}");
         let [first, second] = sent.as_slice() else { panic!("{sent:?}") };
         assert_ne!(first, second, "the name by which tor keeps circuits apart");
+        let after = Question { failed: 8, ..question(None) };
+        let (_probed, later, _took) = against(&after, [NO, NO], SOON).await;
+        assert!(
+            !later.contains(first) && !later.contains(second),
+            "a circuit that hangs is not waited for again"
+        );
         let (probed, ..) = against(&question(None), [NO, YES], SOON).await;
         assert!(matches!(probed, Probed::Up), "a web server that was restarted meanwhile");
     }

@@ -190,6 +190,7 @@ impl Frontend {
             port: probing.port,
             http: probing.http.clone(),
             host: self.config.address.to_string(),
+            failed: member.failed_probes,
         };
         let work = task::probe_backend(socks, at, question, deadline);
         hands.start(self.index, work);

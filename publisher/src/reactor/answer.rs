@@ -178,7 +178,7 @@ impl Frontend {
 
     /// A backend was probed.
     fn probed(&mut self, at: usize, probed: Probed, hands: &mut Hands<'_>) {
-        let Some(Member { backend, .. }) = self.members.get_mut(&at) else { return };
+        let Some(Member { backend, failed_probes, .. }) = self.members.get_mut(&at) else { return };
         let before = backend.health();
         let (up, problem) = match probed {
             Probed::Up => (true, None),
@@ -191,6 +191,7 @@ impl Frontend {
             }
         };
         self.meters.probed(if up { Probes::Up } else { Probes::Down });
+        *failed_probes = failed_probes.wrapping_add(u64::from(!up));
         backend.probed(hands.now, up);
         let (after, fetch) = (backend.health(), backend.awaits_descriptor());
         let line = log::info("probe").with("backend", &backend.name).with("up", up);

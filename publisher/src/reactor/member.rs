@@ -64,6 +64,8 @@ pub(super) struct Member {
     pub(super) ask: Ask,
     /// Which HSDir is asked next if one is enough.
     pub(super) rota: Rota,
+    /// How many probes of it failed.
+    pub(super) failed_probes: u64,
     /// What was checked of its last ones.
     checked: Checked,
     /// Its place on the circle of the merge.
@@ -82,6 +84,7 @@ impl Member {
             targets: Targets::default(),
             ask: Ask::default(),
             rota: Rota::default(),
+            failed_probes: 0,
             checked: Checked::default(),
             place: place(secret, &config.address),
         }

@@ -1,7 +1,8 @@
-//! Descriptors that tor fetched by itself, as it does for a probe when a backend has restarted since the one before.
+//! Descriptors that tor fetched by itself, as it does for a probe when a backend has restarted since the one before; and by which circuits it
+//! is asked for the next probe.
 
 use super::onions::{BEGIN, Onion, fetched, make, points};
-use super::stage::{SERVICES, Setup, Stage, address};
+use super::stage::{Backends, SERVICES, Setup, Stage, Wrong, address};
 use crate::clock;
 use onionkeep_common::UnixTime;
 
@@ -78,4 +79,27 @@ async fn what_nobody_asked_for_is_checked_like_every_answer() {
     };
     assert!(refused("refused=older-than-known") && refused("not-asked-for="), "{:#?}", stage.log());
     assert!(stage.alarms().is_empty(), "{:?}", stage.alarms());
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_failed_probe_the_next_one_waits_with_no_old_circuit() {
+    let mut stage = Stage::start(|_folder| {
+        let mut setups = <[Setup; SERVICES]>::default();
+        setups[SERVICE].lines = "probe_port = 80\nprobe_interval_seconds = 10\n".to_owned();
+        setups
+    });
+    stage.pass(60).await;
+    let good = stage.probes();
+    assert!(
+        good.len() > 3 && good.iter().all(|name| name == "1.0"),
+        "circuits that are good are used again: {good:?}"
+    );
+    stage.fail(SERVICE, Wrong { backends: Backends::Deaf, ..Wrong::default() });
+    stage.pass(60).await;
+    let failed = stage.probes();
+    assert!(failed.len() >= 6 && failed[..4] == ["1.0", "2.0", "1.1", "2.1"], "{failed:?}");
+    stage.fail(SERVICE, Wrong::default());
+    stage.pass(60).await;
+    let again: std::collections::BTreeSet<_> = stage.probes().into_iter().skip(2).collect();
+    assert_eq!(again.len(), 1, "{again:?}");
 }

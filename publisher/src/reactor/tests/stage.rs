@@ -87,6 +87,7 @@ impl Stage {
             held_back: AtomicU64::new(0),
             kept: Mutex::default(),
             uploads: Mutex::default(),
+            probes: Mutex::default(),
             words: AtomicU64::new(0),
         });
         let signers = (0..SERVICES).map(|service| {
@@ -193,6 +194,13 @@ impl Stage {
     /// How often an HSDir gave what the publisher had been given by another.
     pub(super) fn held_back(&self) -> u64 {
         self.played.held_back.load(Ordering::Relaxed)
+    }
+
+    /// By which names probes asked for circuits since the last question.
+    pub(super) fn probes(&self) -> Vec<String> {
+        let mut probes = std::mem::take(&mut *self.played.probes.lock().unwrap());
+        probes.retain(|name| name.contains('.'));
+        probes
     }
 
     /// Lets everybody do what is to be done now.

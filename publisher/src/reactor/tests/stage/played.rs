@@ -96,6 +96,8 @@ pub(super) struct Played {
     pub(super) kept: Mutex<HashMap<(String, String), String>>,
     /// When an HSDir was given something: second, address, HSDir.
     pub(super) uploads: Mutex<Vec<(u64, String, String)>>,
+    /// By which names probes asked for circuits.
+    pub(super) probes: Mutex<Vec<String>>,
     /// Words to tor and to signers.
     pub(super) words: AtomicU64,
 }
@@ -244,7 +246,10 @@ impl Played {
         self.words.fetch_add(1, Ordering::Relaxed);
         let mut octets = [0; 200];
         for answer in [&[5, 2][..], &[1, 0]] {
-            let _count = stream.read(&mut octets).await.ok()?;
+            let count = stream.read(&mut octets).await.ok()?;
+            if let Some((_user, name)) = octets[..count].split_last_chunk::<3>() {
+                self.probes.lock().unwrap().push(String::from_utf8_lossy(name).into_owned());
+            }
             stream.write_all(answer).await.ok()?;
         }
         let count = stream.read(&mut octets).await.ok()?;
