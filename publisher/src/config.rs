@@ -14,7 +14,7 @@ use crate::metrics::MetricsAddr;
 use crate::probe::SocksAddr;
 use crate::tor::{ControlAddr, Password, TorConfig};
 use onionkeep_common::OnionAddress;
-use onionkeep_common::config::{Problems, Section, read};
+use onionkeep_common::config::{Problem, Problems, Section, read};
 use onionkeep_common::ladder::Clockwork;
 use secret::{read_secret, secret_file};
 use std::collections::BTreeSet;
@@ -221,8 +221,17 @@ impl Config {
 
     /// The text of a file.
     fn text(path: &Path) -> Result<String, ConfigError> {
-        std::fs::read_to_string(path)
-            .map_err(|source| ConfigError::Unreadable { path: path.to_path_buf(), source })
+        let octets = std::fs::read(path)
+            .map_err(|source| ConfigError::Unreadable { path: path.to_path_buf(), source })?;
+        String::from_utf8(octets).map_err(|error| {
+            let good = error.as_bytes().get(..error.utf8_error().valid_up_to()).unwrap_or_default();
+            let line = good.iter().filter(|octet| **octet == b'\n').count().saturating_add(1);
+            let text = "this is not UTF-8 text".to_owned();
+            ConfigError::Problems {
+                path: path.to_path_buf(),
+                problems: Problems(vec![Problem { line, text }]),
+            }
+        })
     }
 
     /// Reads a text.

@@ -283,12 +283,13 @@ fn an_edited_list_in_the_file_counts_more_than_what_was_changed_before() {
 fn what_makes_no_sense_is_refused_and_changes_nothing() {
     let rig = Rig::new(&service(FRONTENDS[0], 2));
     let before = rig.backends();
-    let words: [(&[&str], i32, &str); 8] = [
+    let words: [(&[&str], i32, &str); 9] = [
         (&["weight", "l5sid", "b0", "0"], 2, "0 is no weight"),
         (&["weight", "l5sid", "b0", "-5"], 2, "-5 is no weight"),
         (&["weight", "l5sid", "b0", "1000000"], 2, "1000000 is no weight"),
         (&["weight", "l5sid", "b7", "2"], 2, "no backend \"b7\""),
         (&["weight", "xxxxd", "b0", "2"], 2, "no service of this publisher"),
+        (&["weight", "sid", "b0", "2"], 2, "\"sid\" is too short"),
         (&["drain", "l5sid", "b0"], 3, "no other backend is up"),
         (&["remove", "l5sid", "b0"], 3, "no other backend is up"),
         (&["add", "l5sid", "b2", FRONTENDS[0]], 2, "is a frontend"),
@@ -355,7 +356,7 @@ fn a_wrong_configuration_keeps_nobody_from_looking_or_draining() {
     let status: Value = serde_json::from_str(&stdout).unwrap();
     assert!(code == 9 && status["alarms"].to_string().contains("reload-refused"), "{code}: {status:#}");
     assert!(stderr.contains("warning: a restart would fail: ") && stderr.contains("singer"), "{stderr}");
-    let (code, stdout, stderr) = rig.ask(&["backend", "weight", "l5sid", "b0", "3"]);
+    let (code, stdout, stderr) = rig.ask(&["backend", "weight", "[...]yhkenl5sid.ONION", "b0", "3"]);
     assert!(
         code == 0 && !stdout.is_empty() && stderr.contains("warning: a restart would fail: "),
         "{code}: {stderr}"

@@ -76,6 +76,11 @@ mod tests {
         ] {
             assert!(matches!(load(&text), Err(ConfigError::Problems { .. })), "{text}");
         }
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), [SAMPLE.as_bytes(), b"name = \"\xff\"\n"].concat()).unwrap();
+        let error = Sockets::load(file.path()).unwrap_err().to_string();
+        let last = SAMPLE.lines().count() + 1;
+        assert!(error.ends_with(&format!("line {last}: this is not UTF-8 text")), "{error}");
         assert!(matches!(Sockets::load(Path::new("/nonexistent/p")), Err(ConfigError::Unreadable { .. })));
     }
 }

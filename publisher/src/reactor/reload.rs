@@ -82,15 +82,23 @@ impl Reactor {
 
     /// The number of the frontend whose address ends like this.
     fn named(&self, end: &str) -> Result<usize, Objection> {
-        let wanted = end.trim_end_matches(".onion").to_ascii_lowercase();
+        let lower = end.to_ascii_lowercase();
+        // As the log writes it, too.
+        let bare = lower.strip_suffix(".onion").unwrap_or(&lower);
+        let wanted = bare.strip_prefix("[...]").unwrap_or(bare);
         let fits = |(_, frontend): &(&usize, &Frontend)| {
-            frontend.config.address.bare().to_string().ends_with(&wanted)
+            frontend.config.address.bare().to_string().ends_with(wanted)
         };
         let mut found = self.frontends.iter().filter(fits);
         let all: Vec<_> = self.addresses().iter().take(20).map(|one| one.redacted().to_string()).collect();
         let hint = format!("its services are {}", all.join(", "));
         match (found.next(), found.next()) {
             (Some((service, _frontend)), None) if wanted.len() >= SHORTEST => Ok(*service),
+            (Some(_), _) if wanted.len() < SHORTEST => {
+                let why =
+                    format!("{end:?} is too short: an end of an address has at least {SHORTEST} characters");
+                Err(Objection::wrong(why, hint))
+            }
             (Some(_), _) => Err(Objection::wrong("this end of an address fits several services", hint)),
             (None, _) => Err(Objection::wrong("no service of this publisher has this address", hint)),
         }
