@@ -208,14 +208,18 @@ impl<'s, 't> Section<'s, 't> {
     /// The tables of the array at `key`, each opened with the keys `known`; none if absent.
     #[must_use]
     pub fn sections(&self, key: &str, known: &[&str]) -> Vec<Section<'s, 't>> {
-        let wanted = format!("tables: [[{key}]]");
+        // As the file has it: [[service.backend]] in [[service]].
+        let outer = self.name.trim_matches(['[', ']']);
+        let name =
+            if self.name.starts_with('[') { format!("[[{outer}.{key}]]") } else { format!("[[{key}]]") };
+        let wanted = format!("tables: {name}");
         let Some(array) = self.typed(key, &wanted, DeValue::as_array) else { return Vec::new() };
         let mut sections = Vec::new();
         for value in array {
             let at = value.span().start;
             match value.get_ref().as_table() {
                 Some(table) => {
-                    sections.push(Self::open(self.source, table, at, &format!("[[{key}]]"), known));
+                    sections.push(Self::open(self.source, table, at, &name, known));
                 }
                 None => self.source.report(at, format!("{key}: wanted are {wanted}")),
             }
@@ -318,6 +322,29 @@ mod tests {
             problems,
             ["line 2: unknown key `zzzzzzzz` in the top level; known are: socket, limit, token, onion"]
         );
+    }
+
+    #[test]
+    fn tables_in_tables_are_named_as_the_file_has_them() {
+        let text = "[[a]]\n[[a.b]]\nx = 1\n[[c]]\n";
+        let found = read(text, &["a"], |top| {
+            top.sections("a", &["b"]).iter().flat_map(|a| a.sections("b", &["y"])).for_each(drop);
+            Some(())
+        });
+        let found: Vec<_> = found.unwrap_err().0.iter().map(ToString::to_string).collect();
+        assert!(
+            found.contains(&"line 3: unknown key `x` in [[a.b]]; known are: y".to_owned()),
+            "{found:?}"
+        );
+    }
+
+    #[test]
+    fn loose_texts_are_found_beside_what_is_wrong() {
+        let find = |text| loose_text(text, "socket");
+        assert_eq!(find("limit = [\nsocket = \"/s\"\n"), None, "inside of something that does not end");
+        assert_eq!(find("socket = \"/s\"\nlimit = [\n").as_deref(), Some("/s"));
+        assert_eq!(find("zzz = = 1\nsocket = \"/s\"\n[token]\nsocket = \"/t\"\n").as_deref(), Some("/s"));
+        assert_eq!(find("[token]\nsocket = \"/t\"\n"), None);
     }
 
     #[test]
