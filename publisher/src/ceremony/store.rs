@@ -195,12 +195,12 @@ impl Store {
     /// The open request.
     ///
     /// # Errors
-    /// [`CeremonyError`] if it cannot be read.
+    /// [`CeremonyError::RequestDamaged`] if it is not what was written, [`CeremonyError::State`] if it cannot be read.
     pub fn request(&self) -> Result<Option<Read<Request>>, CeremonyError> {
         let path = self.file("request");
         let Some(octets) = file::read_octets(&path, MOST)? else { return Ok(None) };
         let read = Request::parse(&octets);
-        Ok(Some(read.map_err(|_why| damaged(&path, "it is not the request that was written"))?))
+        Ok(Some(read.map_err(|_why| CeremonyError::RequestDamaged { path })?))
     }
 
     /// A bundle that was imported, checked again.
