@@ -108,7 +108,9 @@ impl CeremonyError {
                 "bring the file back from a backup; or give the request up with `request new --replace`, so that its bundle will be worth nothing"
             }
             Self::Left { .. } => "wipe and remove that by hand: it can hold private keys that nobody needs",
-            Self::NotWiped { .. } => "carry the new request on, and remove their files from ceremony/ADDRESS/slots",
+            Self::NotWiped { .. } => {
+                "carry the new request on, and remove their files from ceremony/ADDRESS/slots"
+            }
         }
     }
 }

@@ -228,11 +228,7 @@ fn status(config: &Config, json: bool) -> Result<u8, Failure> {
 
 /// `check-config`.
 fn check_config(path: &Path) -> Result<u8, Failure> {
-    let config = Config::load(path)?;
-    let _password = config.tor.connection()?;
-    for backend in config.services.iter().flat_map(|service| &service.backends) {
-        let _key = backend.read_client_key()?;
-    }
+    let config = Config::load_whole(path)?;
     let backends: usize = config.services.iter().map(|service| service.backends.len()).sum();
     print(format_args!("ok: {} services, {backends} backends\n", config.services.len()))
 }

@@ -85,7 +85,11 @@ fn whatever_the_umask_the_publisher_reads_public_halves_and_nobody_else_secret_o
         let (code, _stdout, stderr) = shell(dir.path(), &format!("umask {umask}; exec \"$@\""), &add);
         assert_eq!(code, 0, "{stderr}");
         let mode = |name: &str| fs::metadata(dir.path().join(name)).unwrap().permissions().mode() & 0o777;
-        assert_eq!([mode("clients"), mode("clients/alice.auth"), mode("a")], [0o755, 0o644, 0o600], "{umask}");
+        assert_eq!(
+            [mode("clients"), mode("clients/alice.auth"), mode("a")],
+            [0o755, 0o644, 0o600],
+            "{umask}"
+        );
     }
 }
 

@@ -141,10 +141,7 @@ fn check_request(bundle: &Bundle, read: &Read<Request>) -> Result<(), ImportFaul
 }
 
 /// A bundle has these periods and keys, all and no others.
-fn check_slots(
-    bundle: &Bundle,
-    asked: &[(PeriodNumber, DescSigningKey)],
-) -> Result<(), ImportFault> {
+fn check_slots(bundle: &Bundle, asked: &[(PeriodNumber, DescSigningKey)]) -> Result<(), ImportFault> {
     let found: Vec<_> = bundle.slots.iter().map(|slot| slot.period).collect();
     let wanted: Vec<_> = asked.iter().map(|(period, _key)| *period).collect();
     if found != wanted {

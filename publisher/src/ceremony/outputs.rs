@@ -25,7 +25,9 @@ pub(super) fn check(wish: &Wish<'_>) -> Result<(), CeremonyError> {
         return Err(usage(what, "name two files; the standby keys belong into a safe, the request does not"));
     }
     for path in [Some(wish.output), wish.standby].into_iter().flatten() {
-        file::check_fresh(path).map_err(StateError::from).map_err(|why| usage(why.to_string(), why.advice()))?;
+        file::check_fresh(path)
+            .map_err(StateError::from)
+            .map_err(|why| usage(why.to_string(), why.advice()))?;
     }
     Ok(())
 }

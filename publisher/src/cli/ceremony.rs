@@ -136,7 +136,9 @@ pub(super) fn request(config: &Config, command: &RequestCommand) -> Result<u8, F
             let Made { request, digest, given_up } = request::new(&frontend(config, onion)?, &wish)?;
             match given_up {
                 None => {}
-                Some(GivenUp::Request(id)) => note(format_args!("request {id} is given up, its keys are wiped")),
+                Some(GivenUp::Request(id)) => {
+                    note(format_args!("request {id} is given up, its keys are wiped"))
+                }
                 Some(GivenUp::Damaged(path)) => note(format_args!(
                     "{} was damaged: that request is given up, its keys are wiped",
                     path.display()

@@ -48,9 +48,7 @@ pub(super) enum ClientCommand {
 pub(super) fn run(config: &Config, command: &ClientCommand) -> Result<u8, Failure> {
     let meant = |onion: &Option<String>| onion.as_deref().map(address).transpose();
     match command {
-        ClientCommand::Add { name, onion, to } => {
-            add(config, name, meant(onion)?.as_ref(), to.as_deref())
-        }
+        ClientCommand::Add { name, onion, to } => add(config, name, meant(onion)?.as_ref(), to.as_deref()),
         ClientCommand::List { onion } => {
             let folder = clients::list(config, meant(onion)?.as_ref())?;
             for client in &folder.clients {
@@ -69,12 +67,7 @@ pub(super) fn run(config: &Config, command: &ClientCommand) -> Result<u8, Failur
 }
 
 /// `client add`. A client is in only if its secret half has reached somebody.
-fn add(
-    config: &Config,
-    name: &str,
-    onion: Option<&OnionAddress>,
-    to: Option<&Path>,
-) -> Result<u8, Failure> {
+fn add(config: &Config, name: &str, onion: Option<&OnionAddress>, to: Option<&Path>) -> Result<u8, Failure> {
     let added = clients::add(config, name, onion, to)?;
     let public = format!("# {}\n{}\n", added.file.display(), added.public);
     let Some(secret) = &added.secret else {

@@ -38,7 +38,9 @@ pub enum EditError {
     #[error("{0} is there already")]
     Exists(PathBuf),
     /// A descriptor has no room for another client.
-    #[error("{folder} has {most} clients, and a descriptor with {points} introduction points has room for no more")]
+    #[error(
+        "{folder} has {most} clients, and a descriptor with {points} introduction points has room for no more"
+    )]
     NoRoom {
         /// The folder.
         folder: PathBuf,
@@ -51,7 +53,9 @@ pub enum EditError {
     #[error("{0} is in the way: a command that was cut off has left it, or it is somebody else's")]
     Leftover(PathBuf),
     /// The secret half of a client's key did not reach anybody.
-    #[error("the secret half of the key could not be written to stdout: {source}; {file} was taken out again")]
+    #[error(
+        "the secret half of the key could not be written to stdout: {source}; {file} was taken out again"
+    )]
     NotTold {
         /// The client's file.
         file: PathBuf,
@@ -59,7 +63,9 @@ pub enum EditError {
         source: io::Error,
     },
     /// ... and the client could not be taken out again.
-    #[error("the secret half of the key could not be written to stdout: {source}; {file} is still there: {why}")]
+    #[error(
+        "the secret half of the key could not be written to stdout: {source}; {file} is still there: {why}"
+    )]
     StillIn {
         /// The client's file.
         file: PathBuf,
@@ -253,7 +259,9 @@ impl From<FileError> for EditError {
             FileError::Taken { path } => Self::Exists(path),
             FileError::Leftover { path } => Self::Leftover(path),
             // Nothing is read here, so nothing is found to be damaged.
-            FileError::Damaged { path, what } => Self::Io { act: "read", path, source: io::Error::other(what) },
+            FileError::Damaged { path, what } => {
+                Self::Io { act: "read", path, source: io::Error::other(what) }
+            }
         }
     }
 }

@@ -41,7 +41,11 @@ fn one_file_for_the_request_and_the_standby_keys_is_refused_before_anything_is_d
     assert!(!output.exists() && !stage.state_dir().exists(), "nothing was done");
     let standby = folder.join("sub/same");
     new(&stage.store, &Wish { standby: Some(&standby), ..stage.wish(&output, 3, NOW) }).unwrap();
-    assert_eq!(Standby::read(&standby).unwrap().keys.len(), 3, "the same name in another folder is another file");
+    assert_eq!(
+        Standby::read(&standby).unwrap().keys.len(),
+        3,
+        "the same name in another folder is another file"
+    );
 }
 
 #[test]
