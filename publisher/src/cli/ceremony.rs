@@ -137,12 +137,12 @@ pub(super) fn request(config: &Config, command: &RequestCommand) -> Result<u8, F
             match given_up {
                 None => {}
                 Some(GivenUp::Request(id)) => {
-                    note(format_args!("request {id} is given up, its keys are wiped"))
+                    note(format_args!("request {id} is given up, its keys are wiped"));
                 }
-                Some(GivenUp::Damaged(path)) => note(format_args!(
-                    "{} was damaged: that request is given up, its keys are wiped",
-                    path.display()
-                )),
+                Some(GivenUp::Damaged(path)) => {
+                    let path = path.display();
+                    note(format_args!("{path} was damaged: that request is given up, its keys are wiped"));
+                }
             }
             let (first, last) = (request.slots.first(), request.slots.last());
             let period = |slot: Option<&onionkeep_common::paper::Slot>| slot.map_or(0, |slot| slot.period.0);

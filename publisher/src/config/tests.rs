@@ -207,9 +207,9 @@ fn places_where_no_socket_could_be_are_refused() {
         let metrics = problems("[tor]", &format!("[metrics]\nlisten = \"unix:{same}\"\n[tor]"));
         assert_eq!(metrics, [format!("line 4: listen{wanted}")], "{same}");
     }
-    let text = format!("control_socket = \"/c\"\n[metrics]\nlisten = \"unix:/x/../c\"\n[tor]");
+    let text = "control_socket = \"/c\"\n[metrics]\nlisten = \"unix:/x/../c\"\n[tor]";
     assert_eq!(
-        problems("[tor]", &text),
+        problems("[tor]", text),
         ["line 5: listen: the control socket is there already; give each a path of its own"]
     );
     let long = |length: usize| format!("/{}", "s".repeat(length - 1));

@@ -142,10 +142,12 @@ fn write_new(
 ) -> Result<(), FileError> {
     // No file that is there, and no link, is opened: its mode, its owner and its readers would be another's choice.
     let options = OpenOptions::new().write(true).create_new(true).mode(mode).clone();
-    let mut file = options.open(path).map_err(|error| match error.kind() {
-        io::ErrorKind::AlreadyExists => FileError::Leftover { path: path.to_path_buf() },
-        _ => io_error("create", path)(error),
-    })?;
+    let mut file = match options.open(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            return Err(FileError::Leftover { path: path.to_path_buf() });
+        }
+        other => other.map_err(io_error("create", path))?,
+    };
     let write = || -> Result<(), FileError> {
         allow(&file, mode).map_err(io_error("set the mode of", path))?;
         for part in parts {
@@ -172,17 +174,16 @@ fn allow(file: &File, mode: u32) -> io::Result<()> {
 
 /// Gives a file its name unless the name is taken.
 fn rename_new(from: &Path, to: &Path) -> Result<(), FileError> {
-    let failed = |error: io::Error| match error.kind() {
-        io::ErrorKind::AlreadyExists => FileError::Taken { path: to.to_path_buf() },
-        _ => io_error("rename to", to)(error),
-    };
     match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE).map_err(io::Error::from) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            Err(FileError::Taken { path: to.to_path_buf() })
+        }
         // Some file systems cannot do both at once; then a moment stays open in which another could take the name.
         Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => {
             check_free(to)?;
-            std::fs::rename(from, to).map_err(failed)
+            std::fs::rename(from, to).map_err(io_error("rename to", to))
         }
-        other => other.map_err(failed),
+        other => other.map_err(io_error("rename to", to)),
     }
 }
 
