@@ -352,7 +352,19 @@ mod tests {
         }
         fresh().unwrap();
         assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o640);
-        // A name that was taken in the last moment.
+        // Names that were taken in the last moment.
+        let way = temporary_of(&path);
+        for link in [true, false] {
+            if link {
+                std::os::unix::fs::symlink(&victim, &way).unwrap();
+            } else {
+                std::fs::write(&way, "whose").unwrap();
+            }
+            let written = write_new(&way, &[b"secret"], OURS_ALONE, || Ok(()));
+            assert!(matches!(written, Err(FileError::Leftover { .. })) && !victim.exists(), "{written:?}");
+            assert!(link || std::fs::read_to_string(&way).unwrap() == "whose");
+            std::fs::remove_file(&way).unwrap();
+        }
         let late = dir.path().join("late");
         std::fs::write(&late, "late").unwrap();
         assert!(matches!(rename_new(&late, &path), Err(FileError::Taken { .. })));
