@@ -163,6 +163,7 @@ fn wipe_unused(
     request: &Request,
 ) -> Result<(), StateError> {
     named.extend(request.slots.iter().map(|slot| (slot.period, slot.key)));
+    store.wipe_leftovers()?;
     for (period, key) in store.slot_keys()? {
         if !named.contains(&(period, key)) {
             store.wipe_slot(period, &key)?;

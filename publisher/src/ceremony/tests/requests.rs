@@ -117,10 +117,14 @@ fn what_a_crash_has_left_is_wiped_with_the_next_request() {
     // A command that was cut off after its keys: the old request is whole.
     let stray = super::super::slot::SlotKey::generate(request.slots[0].period).unwrap();
     stray.write(&stage.store.slots(), Seal::Plain).unwrap();
+    // ... and one within a key.
+    let half = stage.store.slots().join("1-half.key.new");
+    fs::write(&half, "seed").unwrap();
     let bundle = stage.bundle(&path, Kind::Main, NOW);
     stage.import(&bundle, NOW).unwrap();
     let (next, _path) = stage.request(2, NOW);
     assert!(stage.store.open_slot(stray.period, &stray.key).unwrap().is_none());
+    assert!(!half.exists());
     for (period, key) in bundle.slots.iter().map(|slot| (slot.period, slot.key)) {
         assert!(stage.store.open_slot(period, &key).unwrap().is_some(), "what a bundle certifies stays");
     }
