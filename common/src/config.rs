@@ -332,10 +332,7 @@ mod tests {
             Some(())
         });
         let found: Vec<_> = found.unwrap_err().0.iter().map(ToString::to_string).collect();
-        assert!(
-            found.contains(&"line 3: unknown key `x` in [[a.b]]; known are: y".to_owned()),
-            "{found:?}"
-        );
+        assert!(found.contains(&"line 3: unknown key `x` in [[a.b]]; known are: y".to_owned()), "{found:?}");
     }
 
     #[test]

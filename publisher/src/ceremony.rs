@@ -6,6 +6,7 @@
 pub mod bundles;
 pub mod horizon;
 pub mod import;
+mod outputs;
 pub mod request;
 pub mod retire;
 pub mod seal;
@@ -19,6 +20,7 @@ pub use store::Store;
 
 use crate::state::{FileError, StateError};
 use import::ImportFault;
+use onionkeep_common::paper::RequestId;
 use std::path::PathBuf;
 
 /// Why a command of the ceremony did not do what was asked.
@@ -51,6 +53,28 @@ pub enum CeremonyError {
         /// What is wrong.
         why: String,
     },
+    /// The open request is no longer what was written.
+    #[error("{path} is damaged: it is not the request that was written")]
+    RequestDamaged {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A request could not be made, and what was written for it is still there.
+    #[error("{why}; the request was not made, but {} could not be taken back", left.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(" and "))]
+    Left {
+        /// Why it was not made.
+        why: Box<CeremonyError>,
+        /// What is still there.
+        left: Vec<PathBuf>,
+    },
+    /// A request is made and open, and keys of the one that was given up are still there.
+    #[error("request {request} is made and open, but keys that no bundle needs could not be wiped: {why}")]
+    NotWiped {
+        /// The request.
+        request: RequestId,
+        /// Why not.
+        why: StateError,
+    },
 }
 
 impl From<FileError> for CeremonyError {
@@ -64,7 +88,7 @@ impl CeremonyError {
     #[must_use]
     pub const fn exit_code(&self) -> u8 {
         match self {
-            Self::State(_) => 1,
+            Self::State(_) | Self::RequestDamaged { .. } | Self::Left { .. } | Self::NotWiped { .. } => 1,
             Self::Import { .. } | Self::Damaged { .. } => 4,
             Self::Usage { .. } => 2,
         }
@@ -79,6 +103,13 @@ impl CeremonyError {
             Self::Usage { advice, .. } => advice,
             Self::Damaged { .. } => {
                 "import the bundle from its medium again; what runs goes on with the certificates that it has"
+            }
+            Self::RequestDamaged { .. } => {
+                "bring the file back from a backup; or give the request up with `request new --replace`, so that its bundle will be worth nothing"
+            }
+            Self::Left { .. } => "wipe and remove that by hand: it can hold private keys that nobody needs",
+            Self::NotWiped { .. } => {
+                "carry the new request on, and remove their files from ceremony/ADDRESS/slots"
             }
         }
     }

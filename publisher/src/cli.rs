@@ -2,6 +2,7 @@
 
 mod backend;
 mod ceremony;
+mod client;
 mod compare;
 
 use crate::clock;
@@ -10,7 +11,7 @@ use crate::control::Request;
 use crate::descriptor;
 use crate::error::Failure;
 use crate::status::{self, Table};
-use crate::{clients, harden, import, reactor, torrc};
+use crate::{harden, import, reactor, torrc};
 use backend::{BackendCommand, control, warn_of};
 use clap::{CommandFactory, Parser, Subcommand};
 use onionkeep_common::{Minutes, OnionAddress, PeriodLength, PeriodRule};
@@ -59,7 +60,7 @@ enum Command {
     Compare(compare::CompareArgs),
     /// Say who can read the descriptor of a service with `authorized_clients`
     #[command(subcommand)]
-    Client(ClientCommand),
+    Client(client::ClientCommand),
     /// Print the configuration for what served an address before; no key is read
     #[command(subcommand)]
     Import(ImportCommand),
@@ -86,41 +87,6 @@ enum Command {
     /// Print torrc lines to install
     #[command(subcommand)]
     Torrc(TorrcCommand),
-}
-
-/// What to do with clients. A running publisher notices within seconds.
-#[derive(Debug, Subcommand)]
-enum ClientCommand {
-    /// Make a key pair, let the client in, and print both halves; the secret one is kept nowhere
-    #[command(
-        after_help = "Example:\n  onionkeep-publisher --config publisher.toml client add alice --to alice.auth_private"
-    )]
-    Add {
-        /// The client's name: the file that lets it in is called so
-        name: String,
-        /// The service, if several let only some clients in
-        #[arg(long, value_name = "ADDRESS")]
-        onion: Option<String>,
-        /// Write the secret half to this new file instead of stdout
-        #[arg(long, value_name = "FILE")]
-        to: Option<PathBuf>,
-    },
-    /// Show the clients; exit code 9 if a file does not count
-    #[command(after_help = "Example:\n  onionkeep-publisher --config publisher.toml client list")]
-    List {
-        /// The service, if several let only some clients in
-        #[arg(long, value_name = "ADDRESS")]
-        onion: Option<String>,
-    },
-    /// Take a client out: the next descriptor, which is uploaded at once, is not for it
-    #[command(after_help = "Example:\n  onionkeep-publisher --config publisher.toml client remove alice")]
-    Remove {
-        /// The client's name
-        name: String,
-        /// The service, if several let only some clients in
-        #[arg(long, value_name = "ADDRESS")]
-        onion: Option<String>,
-    },
 }
 
 /// What served the address before.
@@ -220,7 +186,7 @@ fn run(cli: &Cli) -> Result<u8, Failure> {
         Command::Backend(command) => control(&cli.config, &command.request()),
         Command::CheckConfig => check_config(&cli.config),
         Command::Compare(args) => compare::run(&Config::load(&cli.config)?, args),
-        Command::Client(command) => client(&Config::load(&cli.config)?, command),
+        Command::Client(command) => client::run(&Config::load(&cli.config)?, command),
         Command::Import(ImportCommand::Onionbalance { file }) => imported(&import::onionbalance(file)?),
         Command::Import(ImportCommand::Tor { folder }) => imported(&import::tor(folder)?),
         Command::Descriptor(DescriptorCommand::Show { onion, period_minutes, file }) => {
@@ -236,10 +202,15 @@ fn run(cli: &Cli) -> Result<u8, Failure> {
 
 /// Writes the answer.
 fn print(answer: impl Display) -> Result<u8, Failure> {
-    let mut stdout = io::stdout().lock();
-    let written = write!(stdout, "{answer}").and_then(|()| stdout.flush());
-    written.map_err(|source| Failure::System { what: "write to stdout", source })?;
+    written(answer).map_err(|source| Failure::System { what: "write to stdout", source })?;
     Ok(0)
+}
+
+/// Writes to stdout, all of it.
+fn written(answer: impl Display) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    write!(stdout, "{answer}")?;
+    stdout.flush()
 }
 
 /// `status`.
@@ -259,11 +230,7 @@ fn status(path: &Path, json: bool) -> Result<u8, Failure> {
 
 /// `check-config`.
 fn check_config(path: &Path) -> Result<u8, Failure> {
-    let config = Config::load(path)?;
-    let _password = config.tor.connection()?;
-    for backend in config.services.iter().flat_map(|service| &service.backends) {
-        let _key = backend.read_client_key()?;
-    }
+    let config = Config::load_whole(path)?;
     let backends: usize = config.services.iter().map(|service| service.backends.len()).sum();
     print(format_args!("ok: {} services, {backends} backends\n", config.services.len()))
 }
@@ -283,38 +250,6 @@ fn imported(imported: &import::Imported) -> Result<u8, Failure> {
 /// An address on the command line.
 fn address(onion: &str) -> Result<OnionAddress, Failure> {
     onion.parse().map_err(|error| Failure::Usage(format!("--onion: {error}")))
-}
-
-/// `client`.
-fn client(config: &Config, command: &ClientCommand) -> Result<u8, Failure> {
-    let meant = |onion: &Option<String>| onion.as_deref().map(address).transpose();
-    match command {
-        ClientCommand::Add { name, onion, to } => {
-            let added = clients::add(config, name, meant(onion)?.as_ref(), to.as_deref())?;
-            print(format_args!("# {}\n{}\n", added.file.display(), added.public))?;
-            match added.secret {
-                None => Ok(0),
-                Some(secret) => print(format_args!(
-                    "# {name}.auth_private, for the client's ClientOnionAuthDir\n{}",
-                    *secret
-                )),
-            }
-        }
-        ClientCommand::List { onion } => {
-            let folder = clients::list(config, meant(onion)?.as_ref())?;
-            for client in &folder.clients {
-                print(format_args!("{} {}\n", client.name, client.key))?;
-            }
-            for (file, problem) in &folder.problems {
-                drop(writeln!(io::stderr(), "skipped: {file}: {problem}"));
-            }
-            Ok(if folder.problems.is_empty() { 0 } else { WARNING })
-        }
-        ClientCommand::Remove { name, onion } => {
-            let file = clients::remove(config, name, meant(onion)?.as_ref())?;
-            print(format_args!("removed {}\n", file.display()))
-        }
-    }
 }
 
 /// `descriptor show`.

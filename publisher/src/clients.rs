@@ -5,7 +5,7 @@
 
 mod edit;
 
-pub use edit::{Added, EditError, add, list, remove};
+pub use edit::{Added, EditError, add, list, remove, take_back};
 
 use crate::descriptor::{ClientKeyError, ClientPublicKey};
 use std::collections::BTreeSet;

@@ -1,10 +1,13 @@
 //! `publisher.toml`: what its words mean. The only place that reads it.
 
+mod error;
+mod paths;
 mod probing;
 mod secret;
 mod sockets;
 mod values;
 
+pub use error::ConfigError;
 pub use probing::Probing;
 pub use sockets::Sockets;
 
@@ -12,17 +15,16 @@ use crate::descriptor::ClientKey;
 use crate::merge::Mode;
 use crate::metrics::MetricsAddr;
 use crate::probe::SocksAddr;
-use crate::tor::{ControlAddr, Password, TorConfig};
+use crate::tor::{ControlAddr, TorConfig};
 use onionkeep_common::OnionAddress;
 use onionkeep_common::config::{Problem, Problems, Section, read};
 use onionkeep_common::ladder::Clockwork;
-use secret::{read_secret, secret_file};
+use paths::{absolute, socket};
+use secret::{Secret, Secrets, read_client_key, read_password, secret_file};
 use std::collections::BTreeSet;
-use std::io;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use values::absolute;
 
 /// Backends of one service.
 pub(crate) const BACKENDS_MAX: usize = 3000;
@@ -73,46 +75,6 @@ const SERVICE: &[&str] = &[
 /// Keys of `[[service.backend]]`.
 const BACKEND: &[&str] = &["name", "address", "weight", "drain", "client_key", "pow"];
 
-/// Why the configuration cannot be used.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ConfigError {
-    /// The file cannot be read.
-    #[error("cannot read {path}: {source}")]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// What the system says.
-        source: io::Error,
-    },
-    /// Something in it is wrong.
-    #[error("{path} has {} problem{}:\n{problems}", problems.0.len(), if problems.0.len() == 1 { "" } else { "s" })]
-    Problems {
-        /// The file.
-        path: PathBuf,
-        /// All of it.
-        problems: Problems,
-    },
-    /// The password file cannot be used.
-    #[error("cannot use the file {path} of tor.password: {why}")]
-    Password {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        why: String,
-    },
-    /// The file with our key for a backend cannot be used.
-    #[error("cannot use the file {path} of client_key of backend {name:?}: {why}")]
-    ClientKey {
-        /// The file.
-        path: PathBuf,
-        /// The backend's name.
-        name: String,
-        /// Why.
-        why: String,
-    },
-}
-
 /// How tor is reached.
 #[derive(Clone, Debug)]
 pub struct TorSection {
@@ -152,9 +114,7 @@ impl BackendConfig {
         let Some(path) = &self.client_key else { return Ok(None) };
         let failed =
             |why: String| ConfigError::ClientKey { path: path.clone(), name: self.name.clone(), why };
-        let text = read_secret(path).map_err(failed)?;
-        let text = std::str::from_utf8(&text).map_err(|_octets| failed("it is not a text".to_owned()))?;
-        Ok(Some(ClientKey::from_text(text).map_err(|error| failed(error.to_string()))?))
+        Ok(Some(read_client_key(path).map_err(failed)?))
     }
 }
 
@@ -215,8 +175,22 @@ impl Config {
     /// # Errors
     /// [`ConfigError::Unreadable`] or [`ConfigError::Problems`] with everything that is wrong in it.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        Self::load_with(path, Secrets::Unread)
+    }
+
+    /// The same with the files with secrets that it names: what is wrong with them is told with all the rest.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn load_whole(path: &Path) -> Result<Self, ConfigError> {
+        Self::load_with(path, Secrets::Read)
+    }
+
+    /// Reads a file, with or without its secrets.
+    fn load_with(path: &Path, secrets: Secrets) -> Result<Self, ConfigError> {
         let text = Self::text(path)?;
-        Self::parse(&text).map_err(|problems| ConfigError::Problems { path: path.to_path_buf(), problems })
+        Self::parse_with(&text, secrets)
+            .map_err(|problems| ConfigError::Problems { path: path.to_path_buf(), problems })
     }
 
     /// The text of a file.
@@ -239,19 +213,24 @@ impl Config {
     /// # Errors
     /// [`Problems`]: everything that is wrong in it.
     pub fn parse(text: &str) -> Result<Self, Problems> {
+        Self::parse_with(text, Secrets::Unread)
+    }
+
+    /// Reads a text, and the files with secrets that it names if that is wanted.
+    fn parse_with(text: &str, secrets: Secrets) -> Result<Self, Problems> {
         read(text, TOP, |top| {
             let state_dir = absolute(top, "state_dir");
-            let status_socket = absolute(top, "status_socket");
-            let control_socket = top.has("control_socket").then(|| absolute(top, "control_socket")).flatten();
-            if control_socket.is_some() && control_socket == status_socket {
-                top.report("control_socket", "control_socket: the status socket is there already");
-            }
+            let status_socket = socket(top, "status_socket");
+            let control_socket = top.has("control_socket").then(|| socket(top, "control_socket")).flatten();
+            let status = status_socket.as_deref().map(|path| ("status_socket", path));
+            let control = control_socket.as_deref().map(|path| ("control_socket", path));
+            paths::check_apart(top, control, &[status]);
             let percent = top.number("alarm_hsdirs_percent", 1..=100).unwrap_or(ALARM_PERCENT);
-            let metrics = values::metrics(top);
-            let tor = top.required_section("tor", TOR).and_then(|section| tor_section(&section));
+            let metrics = values::metrics(top, &[status, control]);
+            let tor = top.required_section("tor", TOR).and_then(|section| tor_section(&section, secrets));
             let socks = tor.as_ref().is_none_or(|tor| tor.socks.is_some());
             let clockwork = values::clockwork(top);
-            let services = services(top, socks);
+            let services = services(top, socks, secrets);
             Some(Self {
                 state_dir: state_dir?,
                 status_socket: status_socket?,
@@ -272,7 +251,10 @@ impl TorSection {
     /// # Errors
     /// [`ConfigError::Password`] if the file cannot be read, is empty or too long, or others may read it.
     pub fn connection(&self) -> Result<TorConfig, ConfigError> {
-        let password = self.password.as_deref().map(read_password).transpose()?;
+        let password = self.password.as_deref().map(|path| {
+            read_password(path).map_err(|why| ConfigError::Password { path: path.to_path_buf(), why })
+        });
+        let password = password.transpose()?;
         Ok(TorConfig {
             control: self.control.clone(),
             password: password.map(Arc::new),
@@ -281,24 +263,23 @@ impl TorSection {
     }
 }
 
-/// Reads a password file: one line.
-fn read_password(path: &Path) -> Result<Password, ConfigError> {
-    let octets = read_secret(path);
-    let octets = octets.map_err(|why| ConfigError::Password { path: path.to_path_buf(), why })?;
-    Ok(Password::new(octets))
-}
-
 /// Reads `[tor]`.
-fn tor_section(tor: &Section<'_, '_>) -> Option<TorSection> {
+fn tor_section(tor: &Section<'_, '_>, secrets: Secrets) -> Option<TorSection> {
     let control = tor.required_parsed("control");
-    let password = secret_file(tor, "password");
+    if let Some(ControlAddr::Unix(path)) = &control {
+        paths::check_socket(tor, "control", path);
+    }
+    let password = secret_file(tor, "password", Secret::Password, secrets);
     let socks = tor.parsed("socks");
+    if let Some(SocksAddr::Unix(path)) = &socks {
+        paths::check_socket(tor, "socks", path);
+    }
     let allow_plain_cookie = tor.truth("allow_plain_cookie").unwrap_or(false);
     Some(TorSection { control: control?, password, allow_plain_cookie, socks })
 }
 
 /// Reads all `[[service]]`.
-fn services(top: &Section<'_, '_>, socks: bool) -> Option<Vec<ServiceConfig>> {
+fn services(top: &Section<'_, '_>, socks: bool, secrets: Secrets) -> Option<Vec<ServiceConfig>> {
     let sections = top.sections("service", SERVICE);
     if sections.is_empty() {
         top.report("service", "no [[service]]: at least one frontend is wanted");
@@ -316,7 +297,8 @@ fn services(top: &Section<'_, '_>, socks: bool) -> Option<Vec<ServiceConfig>> {
         if address(section).is_some_and(|own| !before.insert(*own.identity().as_bytes())) {
             section.report("address", "address: this frontend has a [[service]] already");
         }
-        read.push(service(section, socks, &frontends));
+        let backends = backends(section, &frontends, secrets);
+        read.push(service(section, socks, backends));
     }
     let read: Vec<_> = read.into_iter().collect::<Option<_>>()?;
     let backends: usize = read.iter().map(|service: &ServiceConfig| service.backends.len()).sum();
@@ -329,19 +311,19 @@ fn services(top: &Section<'_, '_>, socks: bool) -> Option<Vec<ServiceConfig>> {
     Some(read)
 }
 
-/// Reads one `[[service]]`.
-fn service(section: &Section<'_, '_>, socks: bool, frontends: &[OnionAddress]) -> Option<ServiceConfig> {
+/// Reads one `[[service]]`, whose backends were read.
+fn service(
+    section: &Section<'_, '_>,
+    socks: bool,
+    backends: Option<Vec<BackendConfig>>,
+) -> Option<ServiceConfig> {
     let address = section.required_parsed("address");
     let bundles = section.truth("bundles").unwrap_or(false);
-    let signer = if section.has("signer") || !bundles { Some(absolute(section, "signer")) } else { None };
+    let signer = if section.has("signer") || !bundles { Some(socket(section, "signer")) } else { None };
     let mode = values::mode(section);
     let probing = probing::probing(section, socks);
-    let clients = section.text("authorized_clients").map(PathBuf::from);
-    if clients.as_ref().is_some_and(|clients| !clients.is_absolute()) {
-        section
-            .report("authorized_clients", "authorized_clients: wanted is an absolute path, it starts with /");
-    }
-    let backends = backends(section, frontends);
+    let clients =
+        section.has("authorized_clients").then(|| absolute(section, "authorized_clients")).flatten();
     Some(ServiceConfig {
         address: address?,
         signer: signer.map_or(Some(None), |path| path.map(Some))?,
@@ -357,7 +339,11 @@ fn service(section: &Section<'_, '_>, socks: bool, frontends: &[OnionAddress]) -
 }
 
 /// Reads all `[[service.backend]]` of a service.
-fn backends(service: &Section<'_, '_>, frontends: &[OnionAddress]) -> Option<Vec<BackendConfig>> {
+fn backends(
+    service: &Section<'_, '_>,
+    frontends: &[OnionAddress],
+    secrets: Secrets,
+) -> Option<Vec<BackendConfig>> {
     let sections = service.sections("backend", BACKEND);
     if sections.is_empty() || sections.len() > BACKENDS_MAX {
         let count = sections.len();
@@ -381,7 +367,7 @@ fn backends(service: &Section<'_, '_>, frontends: &[OnionAddress]) -> Option<Vec
         let weight = section.number("weight", WEIGHTS);
         let weight = weight.and_then(|weight| u32::try_from(weight).ok()).unwrap_or(1);
         let drain = section.truth("drain").unwrap_or(false);
-        let client_key = secret_file(section, "client_key");
+        let client_key = secret_file(section, "client_key", Secret::ClientKey, secrets);
         let ignore_pow = values::ignore_pow(section);
         let backend = |(name, address): (&str, _)| {
             let name = name.to_owned();

@@ -50,7 +50,10 @@ impl FromStr for SocksAddr {
         match text.strip_prefix("unix:") {
             Some(path) if path.starts_with('/') => Ok(Self::Unix(PathBuf::from(path))),
             Some(_relative) => Err(wrong()),
-            None => text.parse().map(Self::Tcp).map_err(|_not_an_address| wrong()),
+            None => {
+                let address = text.parse().ok().filter(|address: &SocketAddr| address.port() != 0);
+                address.map(Self::Tcp).ok_or_else(wrong)
+            }
         }
     }
 }
@@ -341,7 +344,7 @@ mod tests {
         for text in ["127.0.0.1:9050", "[::1]:9050", "unix:/run/tor/socks"] {
             assert_eq!(text.parse::<SocksAddr>().unwrap().to_string(), text);
         }
-        for text in ["", "9050", "unix:socks", "localhost:9050"] {
+        for text in ["", "9050", "unix:socks", "localhost:9050", "127.0.0.1:0"] {
             assert!(text.parse::<SocksAddr>().is_err(), "{text}");
         }
     }

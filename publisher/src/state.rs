@@ -18,9 +18,9 @@ use data_encoding::HEXLOWER;
 use file::{damaged, io_error};
 use onionkeep_common::keys::KeyError;
 use onionkeep_common::{OnionAddress, TimePeriod};
-use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
@@ -62,6 +62,8 @@ impl StateError {
             Self::File(FileError::Damaged { .. }) => {
                 "bring the file back from a backup; or move it away: new secrets are made then, as after a first start"
             }
+            Self::File(FileError::Taken { .. }) => "name a new file, or move that one away",
+            Self::File(FileError::Leftover { .. }) => "look what it is and remove it, or name another file",
             Self::Seal(error) => error.advice(),
             Self::Locked { .. } => "stop the other publisher, or give this one a state_dir of its own",
             Self::Random(_) | Self::Key(_) => {
@@ -245,11 +247,7 @@ impl StateDir {
 
 /// Makes a folder that nobody else may enter, unless it is there.
 pub(crate) fn make_folder(path: &Path) -> Result<(), FileError> {
-    match DirBuilder::new().mode(0o700).create(path) {
-        Ok(()) => path.parent().map_or(Ok(()), file::sync_folder),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        Err(error) => Err(io_error("make the folder", path)(error)),
-    }
+    file::make_folder(path, 0o700)
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
     reason = "a test may stop at anything unexpected"
 )]
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -121,6 +122,41 @@ fn every_problem_is_told_at_once_with_its_line() {
     ] {
         assert!(ran.stderr.contains(wanted), "{wanted} in\n{}", ran.stderr);
     }
+}
+
+#[test]
+fn every_bad_file_with_a_secret_is_told_with_all_the_rest() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str, mode: u32| {
+        let path = dir.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+        format!("\"file:{}\"", path.display())
+    };
+    let key = |path: String, name: &str| {
+        (format!("name = \"{name}\""), format!("client_key = {path}\nname = \"{name}\""))
+    };
+    let replaced = |text: String, (from, to): (String, String)| {
+        assert!(text.contains(&from), "{from}");
+        text.replacen(&from, &to, 1)
+    };
+    let password = ("[tor]".to_owned(), format!("[tor]\npassword = {}", file("p", "secret\n", 0o644)));
+    let text = replaced(example_text(), password);
+    let text = replaced(text, key(file("k1", "nonsense\n", 0o600), "b1"));
+    let text = replaced(text, key("\"file:/nonexistent/k2\"".to_owned(), "b2"));
+    let text = text.replace("probe_port", "probe_prot");
+    let ran = run_on(&text, &["check-config"]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (2, ""));
+    for wanted in [
+        "error: p.toml has 4 problems:",
+        "/p: every user may read it; chmod o= it",
+        "/k1: ",
+        "client_key: cannot use the file /nonexistent/k2: No such file",
+        "did you mean `probe_port`?",
+    ] {
+        assert!(ran.stderr.contains(wanted), "{wanted} in\n{}", ran.stderr);
+    }
+    assert!(!ran.stderr.contains("nonsense"), "{}", ran.stderr);
 }
 
 #[test]

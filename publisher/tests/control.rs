@@ -317,7 +317,7 @@ fn a_bad_reload_leaves_the_old_running_and_says_why() {
         (with("mode = \"many\""), "mode: wanted is \"ordinary\", \"wide\" or \"distinct\""),
         (with("authorized_clients = \"clients\""), "authorized_clients: wanted is an absolute path"),
         (format!("{good}client_key = \"file:/nonexistent/key\"\n"), "cannot use the file /nonexistent/key"),
-        (password, "cannot use the file /nonexistent/password of tor.password"),
+        (password, "password: cannot use the file /nonexistent/password"),
         // A good service more does not come alone, and one that is gone stays until all is good.
         (format!("{good}{second}{}", second.replace(FRONTENDS[1], BACKENDS[1])), "is a frontend"),
         (rig.text(&second.replace("\nname", "\nweight = 0\nname")), "weight: wanted is"),

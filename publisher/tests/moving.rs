@@ -68,6 +68,47 @@ fn secret_half_is_printed_only_without_a_file() {
     assert_eq!(stdout.lines().count(), 2);
 }
 
+/// The same behind a line of the shell, with the program as `"$@"`.
+fn shell(dir: &Path, line: &str, arguments: &[&str]) -> (i32, String, String) {
+    let program = env!("CARGO_BIN_EXE_onionkeep-publisher");
+    let words = [&["-c", line, "sh", program], arguments].concat();
+    let output = Command::new("sh").args(words).current_dir(dir).output().unwrap();
+    let text = |octets: Vec<u8>| String::from_utf8(octets).unwrap();
+    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+}
+
+#[test]
+fn whatever_the_umask_the_publisher_reads_public_halves_and_nobody_else_secret_ones() {
+    for umask in ["077", "000", "0377"] {
+        let dir = restricted();
+        let add = ["--config", "publisher.toml", "client", "add", "alice", "--to", "a"];
+        let (code, _stdout, stderr) = shell(dir.path(), &format!("umask {umask}; exec \"$@\""), &add);
+        assert_eq!(code, 0, "{stderr}");
+        let mode = |name: &str| fs::metadata(dir.path().join(name)).unwrap().permissions().mode() & 0o777;
+        assert_eq!(
+            [mode("clients"), mode("clients/alice.auth"), mode("a")],
+            [0o755, 0o644, 0o600],
+            "{umask}"
+        );
+    }
+}
+
+#[test]
+fn a_client_whose_secret_half_reaches_nobody_is_taken_out_again() {
+    let dir = restricted();
+    let add = ["--config", "publisher.toml", "client", "add", "alice"];
+    let (code, _stdout, stderr) = shell(dir.path(), "exec \"$@\" > /dev/full", &add);
+    assert_eq!(code, 1, "{stderr}");
+    assert!(stderr.contains("alice.auth was taken out again") && stderr.contains("\ntry: "), "{stderr}");
+    assert_eq!(fs::read_dir(dir.path().join("clients")).unwrap().count(), 0);
+    // With a file for it nothing is lost.
+    let (code, _stdout, stderr) =
+        shell(dir.path(), "exec \"$@\" > /dev/full", &[&add[..], &["--to", "a"]].concat());
+    assert!(code == 1 && stderr.contains("the client is in"), "{stderr}");
+    assert!(dir.path().join("clients/alice.auth").exists() && dir.path().join("a").exists());
+    assert_eq!(run(dir.path(), &add).0, 2, "alice is there");
+}
+
 #[test]
 fn bad_client_files_are_listed_with_exit_code_nine() {
     let dir = restricted();

@@ -13,7 +13,7 @@ use onionkeep_common::audit_key::{AuditKey, AuditSignature};
 use onionkeep_common::paper::bundle::Signed;
 use onionkeep_common::paper::lines::FILE_MAX;
 use onionkeep_common::paper::{Bundle, Kind, Previous, Purpose, Read, Request};
-use onionkeep_common::{PeriodNumber, UnixTime};
+use onionkeep_common::{DescSigningKey, PeriodNumber, UnixTime};
 use std::collections::BTreeSet;
 
 /// What an import has done.
@@ -141,10 +141,7 @@ fn check_request(bundle: &Bundle, read: &Read<Request>) -> Result<(), ImportFaul
 }
 
 /// A bundle has these periods and keys, all and no others.
-fn check_slots(
-    bundle: &Bundle,
-    asked: &[(PeriodNumber, onionkeep_common::DescSigningKey)],
-) -> Result<(), ImportFault> {
+fn check_slots(bundle: &Bundle, asked: &[(PeriodNumber, DescSigningKey)]) -> Result<(), ImportFault> {
     let found: Vec<_> = bundle.slots.iter().map(|slot| slot.period).collect();
     let wanted: Vec<_> = asked.iter().map(|(period, _key)| *period).collect();
     if found != wanted {
@@ -253,22 +250,14 @@ fn replace(
     Ok(())
 }
 
-/// Wipes private keys that no bundle and no open request names.
+/// The keys that a bundle certifies.
 ///
 /// # Errors
-/// [`CeremonyError`] if a bundle cannot be read: then nothing is wiped.
-pub(super) fn wipe_uncertified(store: &Store) -> Result<(), CeremonyError> {
+/// [`CeremonyError`] if a bundle cannot be read: then nobody knows, and nothing may be wiped.
+pub(super) fn certified(store: &Store) -> Result<BTreeSet<(PeriodNumber, DescSigningKey)>, CeremonyError> {
     let (current, old) = (store.bundle(Place::Current)?, store.bundle(Place::Old)?);
     let slots = [current, old].into_iter().flatten().flat_map(|read| read.content.slots);
-    let mut named: BTreeSet<_> = slots.map(|slot| (slot.period, slot.key)).collect();
-    let open = store.request()?;
-    named.extend(open.iter().flat_map(|read| &read.content.slots).map(|slot| (slot.period, slot.key)));
-    for (period, key) in store.slot_keys()? {
-        if !named.contains(&(period, key)) {
-            store.wipe_slot(period, &key)?;
-        }
-    }
-    Ok(())
+    Ok(slots.map(|slot| (slot.period, slot.key)).collect())
 }
 
 /// Reads a bundle from the medium.

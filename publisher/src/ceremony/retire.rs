@@ -119,6 +119,7 @@ pub fn retire(
     };
     let path = store.file(&format!("retire-note-{}", now.0));
     file::write_octets(&path, &[note.to_string().as_bytes()])?;
+    store.wipe_leftovers()?;
     for (period, key) in &note.keys {
         store.wipe_slot(*period, key)?;
     }

@@ -32,7 +32,7 @@ pub struct Standby {
 }
 
 impl Standby {
-    /// Writes the file; nobody else may read it.
+    /// Writes the file, which must not be there yet; nobody else may read it.
     ///
     /// # Errors
     /// [`CeremonyError`] if the system refuses.
@@ -45,7 +45,7 @@ impl Standby {
             let hex = Zeroizing::new(HEXLOWER.encode(key.seed()));
             text.push_str(&Zeroizing::new(format!("slot {} {}\n", key.period, *hex)));
         }
-        Ok(file::write(path, &text)?)
+        Ok(file::write_fresh(path, &[text.as_bytes(), file::checksum(&text).as_bytes()], file::OURS_ALONE)?)
     }
 
     /// Reads the file.

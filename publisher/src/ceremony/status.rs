@@ -78,11 +78,20 @@ impl BundleStatus {
     /// The same from the disk, with the open request.
     ///
     /// # Errors
-    /// [`CeremonyError`] if the request cannot be read.
+    /// [`CeremonyError`] if the system does not give the request; one that is damaged is a problem of the files.
     pub fn read(state_dir: &Path, onion: OnionAddress, now: UnixTime) -> Result<Self, CeremonyError> {
-        let open = Store::at(state_dir, onion).request()?;
-        let open_request = open.map(|read| read.content.id.to_string());
-        Ok(Self { open_request, ..Self::of(&onion, &Bundles::open(state_dir, onion), now) })
+        let mut status = Self::of(&onion, &Bundles::open(state_dir, onion), now);
+        match Store::at(state_dir, onion).request() {
+            Ok(open) => status.open_request = open.map(|read| read.content.id.to_string()),
+            Err(damage @ CeremonyError::RequestDamaged { .. }) => {
+                let problems = status.problem.take().into_iter().chain([damage.to_string()]);
+                let problems = problems.collect::<Vec<_>>().join("; ");
+                status.problem =
+                    Some(format!("{problems}; `request new --replace` gives it up and wipes its keys"));
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(status)
     }
 
     /// What the operator should do something about.

@@ -192,15 +192,30 @@ impl Store {
         Ok(file::wipe(&self.slots().join(SlotKey::name(period, key)))?)
     }
 
+    /// Wipes what interrupted writes of slots have left, private halves that no request names. The caller holds the lock.
+    ///
+    /// # Errors
+    /// [`StateError`] if the system refuses.
+    pub fn wipe_leftovers(&self) -> Result<(), StateError> {
+        let folder = self.slots();
+        let entries = std::fs::read_dir(&folder).map_err(io_error("read", &folder))?;
+        for name in entries.flatten().map(|entry| entry.file_name()) {
+            if name.to_str().is_some_and(|name| name.ends_with(file::TEMPORARY)) {
+                file::wipe(&folder.join(name))?;
+            }
+        }
+        Ok(())
+    }
+
     /// The open request.
     ///
     /// # Errors
-    /// [`CeremonyError`] if it cannot be read.
+    /// [`CeremonyError::RequestDamaged`] if it is not what was written, [`CeremonyError::State`] if it cannot be read.
     pub fn request(&self) -> Result<Option<Read<Request>>, CeremonyError> {
         let path = self.file("request");
         let Some(octets) = file::read_octets(&path, MOST)? else { return Ok(None) };
         let read = Request::parse(&octets);
-        Ok(Some(read.map_err(|_why| damaged(&path, "it is not the request that was written"))?))
+        Ok(Some(read.map_err(|_why| CeremonyError::RequestDamaged { path })?))
     }
 
     /// A bundle that was imported, checked again.

@@ -23,6 +23,7 @@ use super::{Bundles, CeremonyError, Store};
 mod bad;
 mod good;
 mod month;
+mod requests;
 mod sealed;
 
 /// A day on which tests happen, at noon: a period has just begun.
@@ -67,14 +68,14 @@ impl Stage {
     /// `request new`; the request and where it is.
     pub(crate) fn request(&self, periods: u64, now: UnixTime) -> (Request, PathBuf) {
         let output = self.file();
-        (new(&self.store, &self.wish(&output, periods, now)).unwrap().0, output)
+        (new(&self.store, &self.wish(&output, periods, now)).unwrap().request, output)
     }
 
     /// The same with standby keys, which are in the last file.
     fn request_with_standby(&self, periods: u64, now: UnixTime) -> (Request, PathBuf, PathBuf) {
         let (output, standby) = (self.file(), self.file());
         let wish = Wish { standby: Some(&standby), ..self.wish(&output, periods, now) };
-        (new(&self.store, &wish).unwrap().0, output, standby)
+        (new(&self.store, &wish).unwrap().request, output, standby)
     }
 
     /// What a right ceremony makes of a request.

@@ -2,7 +2,7 @@
 
 use super::{WARNING, print};
 use crate::ceremony::import::{self, ImportFault, Imported};
-use crate::ceremony::request::{self, Wish};
+use crate::ceremony::request::{self, GivenUp, Made, Wish};
 use crate::ceremony::retire::{self, Which};
 use crate::ceremony::seal::Seal;
 use crate::ceremony::standby::Standby;
@@ -19,7 +19,7 @@ use onionkeep_common::iso::Iso;
 use onionkeep_common::paper::{Bundle, spoken};
 use onionkeep_common::{OnionAddress, PeriodNumber, UnixTime};
 use std::fmt::{self, Display};
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 /// What to do about requests.
@@ -133,7 +133,17 @@ pub(super) fn request(config: &Config, command: &RequestCommand) -> Result<u8, F
                 clockwork: config.clockwork,
                 now: clock::now(),
             };
-            let (request, digest) = request::new(&frontend(config, onion)?, &wish)?;
+            let Made { request, digest, given_up } = request::new(&frontend(config, onion)?, &wish)?;
+            match given_up {
+                None => {}
+                Some(GivenUp::Request(id)) => {
+                    note(format_args!("request {id} is given up, its keys are wiped"));
+                }
+                Some(GivenUp::Damaged(path)) => {
+                    let path = path.display();
+                    note(format_args!("{path} was damaged: that request is given up, its keys are wiped"));
+                }
+            }
             let (first, last) = (request.slots.first(), request.slots.last());
             let period = |slot: Option<&onionkeep_common::paper::Slot>| slot.map_or(0, |slot| slot.period.0);
             print(format_args!(
@@ -156,6 +166,12 @@ pub(super) fn request(config: &Config, command: &RequestCommand) -> Result<u8, F
             print(format_args!("{}\n{}\n", HEXLOWER.encode(&key), spoken(&key)))
         }
     }
+}
+
+/// Says beside the answer what was done too.
+fn note(what: fmt::Arguments<'_>) {
+    // The answer says what matters; a stderr that cannot be written is no error.
+    drop(writeln!(io::stderr(), "note: {what}"));
 }
 
 /// `bundle`.

@@ -3,15 +3,20 @@
 use super::{ENDING, Folder, read};
 use crate::config::{Config, ServiceConfig};
 use crate::descriptor::{ClientKey, ClientPublicKey};
+use crate::state::FileError;
+use crate::state::file;
 use onionkeep_common::OnionAddress;
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 /// A name has at most so many characters.
 const NAME_MAX: usize = 64;
+/// Mode of the folder, whatever the umask: public halves, which the publisher's user must be able to read.
+const FOLDER_MODE: u32 = 0o755;
+/// Mode of a client's file.
+const PUBLIC_MODE: u32 = 0o644;
 
 /// Why clients could not be added, listed or removed.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +37,43 @@ pub enum EditError {
     /// There is a client of this name.
     #[error("{0} is there already")]
     Exists(PathBuf),
+    /// A descriptor has no room for another client.
+    #[error(
+        "{folder} has {most} clients, and a descriptor with {points} introduction points has room for no more"
+    )]
+    NoRoom {
+        /// The folder.
+        folder: PathBuf,
+        /// Introduction points.
+        points: usize,
+        /// Clients.
+        most: usize,
+    },
+    /// Where a client's file would be written first, there is one.
+    #[error("{0} is in the way: a command that was cut off has left it, or it is somebody else's")]
+    Leftover(PathBuf),
+    /// The secret half of a client's key did not reach anybody.
+    #[error(
+        "the secret half of the key could not be written to stdout: {source}; {file} was taken out again"
+    )]
+    NotTold {
+        /// The client's file.
+        file: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// ... and the client could not be taken out again.
+    #[error(
+        "the secret half of the key could not be written to stdout: {source}; {file} is still there: {why}"
+    )]
+    StillIn {
+        /// The client's file.
+        file: PathBuf,
+        /// What the system says about stdout.
+        source: io::Error,
+        /// What it says about the file.
+        why: io::Error,
+    },
     /// There is no client of this name.
     #[error("there is no {0}")]
     Unknown(PathBuf),
@@ -62,6 +104,12 @@ impl EditError {
             Self::Which(_) | Self::NoService(_) => "name it with --onion ADDRESS",
             Self::Exists(_) => "choose another name, or take that client out first with `client remove NAME`",
             Self::Unknown(_) => "see `client list`",
+            Self::NoRoom { .. } => {
+                "take another client out first with `client remove NAME`; fewer intro_points leave room for more clients"
+            }
+            Self::Leftover(_) => "look what it is and remove it, then try again",
+            Self::NotTold { .. } => "try again, or name a file for the secret half with --to FILE",
+            Self::StillIn { .. } => "remove that file: nobody has its secret half",
             Self::Io { .. } => "see that the folder exists and that this user may write there",
             Self::Random(_) => "see the kernel's log: its random number generator does not work",
         }
@@ -70,7 +118,7 @@ impl EditError {
     /// Whether what was asked for is wrong, not the system.
     #[must_use]
     pub const fn is_usage(&self) -> bool {
-        !matches!(self, Self::Io { .. } | Self::Random(_))
+        !matches!(self, Self::Io { .. } | Self::Random(_) | Self::NotTold { .. } | Self::StillIn { .. })
     }
 }
 
@@ -123,11 +171,12 @@ pub fn add(
     to: Option<&Path>,
 ) -> Result<Added, EditError> {
     let (service, folder) = chosen(config, onion)?;
-    let file = file_of(folder, name)?;
-    if file.exists() {
-        return Err(EditError::Exists(file));
+    let path = file_of(folder, name)?;
+    if path.exists() {
+        return Err(EditError::Exists(path));
     }
-    make_folder(folder)?;
+    check_room(service, folder)?;
+    file::make_folder(folder, FOLDER_MODE)?;
     let mut octets = Zeroizing::new([0; 32]);
     getrandom::fill(&mut *octets).map_err(EditError::Random)?;
     let key = ClientKey::from_bytes(*octets);
@@ -135,17 +184,41 @@ pub fn add(
     let host = host.strip_suffix(".onion").unwrap_or(&host);
     let secret = Zeroizing::new(format!("{host}:descriptor:x25519:{}\n", *key.to_base32()));
     if let Some(to) = to {
-        write_new(to, &secret, 0o600)?;
+        file::write_fresh(to, &[secret.as_bytes()], file::OURS_ALONE)?;
     }
     let public = key.public();
-    if let Err(error) = write_new(&file, &format!("{public}\n"), 0o644) {
+    if let Err(error) = file::write_fresh(&path, &[format!("{public}\n").as_bytes()], PUBLIC_MODE) {
         if let Some(to) = to {
             // The half of a pair that lets nobody in; the first error is the one to tell.
             drop(fs::remove_file(to));
         }
-        return Err(error);
+        return Err(error.into());
     }
-    Ok(Added { file, public, secret: to.is_none().then_some(secret) })
+    Ok(Added { file: path, public, secret: to.is_none().then_some(secret) })
+}
+
+/// Refuses a client for whom another, the last by name, would be left out.
+fn check_room(service: &ServiceConfig, folder: &Path) -> Result<(), EditError> {
+    let points = service.mode.points();
+    let most = crate::descriptor::most_clients(points);
+    let there = match read(folder, points) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        other => other.map_err(io_error("read", folder))?,
+    };
+    if there.clients.len() >= most {
+        return Err(EditError::NoRoom { folder: folder.to_path_buf(), points, most });
+    }
+    Ok(())
+}
+
+/// Takes a client out again whose secret half did not reach anybody, and gives the error to tell.
+#[must_use]
+pub fn take_back(added: &Added, source: io::Error) -> EditError {
+    let file = added.file.clone();
+    match fs::remove_file(&file) {
+        Ok(()) => EditError::NotTold { file, source },
+        Err(why) => EditError::StillIn { file, source, why },
+    }
 }
 
 /// The clients of a service.
@@ -166,11 +239,11 @@ pub fn list(config: &Config, onion: Option<&OnionAddress>) -> Result<Folder, Edi
 /// [`EditError`].
 pub fn remove(config: &Config, name: &str, onion: Option<&OnionAddress>) -> Result<PathBuf, EditError> {
     let (_service, folder) = chosen(config, onion)?;
-    let file = file_of(folder, name)?;
-    match fs::remove_file(&file) {
-        Ok(()) => sync_folder(folder).map(|()| file),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(EditError::Unknown(file)),
-        Err(error) => Err(io_error("remove", &file)(error)),
+    let path = file_of(folder, name)?;
+    match fs::remove_file(&path) {
+        Ok(()) => Ok(file::sync_folder(folder).map(|()| path)?),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(EditError::Unknown(path)),
+        Err(error) => Err(io_error("remove", &path)(error)),
     }
 }
 
@@ -179,43 +252,16 @@ fn io_error<'a>(act: &'static str, path: &'a Path) -> impl Fn(io::Error) -> Edit
     move |source| EditError::Io { act, path: path.to_path_buf(), source }
 }
 
-/// Makes the folder if only its last part is missing.
-fn make_folder(folder: &Path) -> Result<(), EditError> {
-    match DirBuilder::new().mode(0o755).create(folder) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(io_error("make", folder)(error)),
-        _ => Ok(()),
-    }
-}
-
-/// Writes a file that must not be there yet, under a name that no publisher reads until all of it is on the disk.
-fn write_new(path: &Path, text: &str, mode: u32) -> Result<(), EditError> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".new");
-    let temporary = PathBuf::from(name);
-    let write = || -> io::Result<()> {
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&temporary)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        // A link fails if the name is taken, a rename would replace it.
-        fs::hard_link(&temporary, path)
-    };
-    let written = write();
-    if !matches!(&written, Err(error) if error.kind() == io::ErrorKind::AlreadyExists && !path.exists()) {
-        // If it stays, it is in nobody's way.
-        drop(fs::remove_file(&temporary));
-    }
-    match written {
-        Ok(()) => sync_folder(
-            path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")),
-        ),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.exists() => {
-            Err(EditError::Exists(path.to_path_buf()))
+impl From<FileError> for EditError {
+    fn from(error: FileError) -> Self {
+        match error {
+            FileError::Io { act, path, source } => Self::Io { act, path, source },
+            FileError::Taken { path } => Self::Exists(path),
+            FileError::Leftover { path } => Self::Leftover(path),
+            // Nothing is read here, so nothing is found to be damaged.
+            FileError::Damaged { path, what } => {
+                Self::Io { act: "read", path, source: io::Error::other(what) }
+            }
         }
-        Err(error) => Err(io_error("write", path)(error)),
     }
-}
-
-/// Makes sure that names in a folder survive a loss of power.
-fn sync_folder(folder: &Path) -> Result<(), EditError> {
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(io_error("sync", folder))
 }

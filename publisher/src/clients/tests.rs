@@ -119,6 +119,42 @@ fn too_many_clients_are_left_out_by_name() {
 }
 
 #[test]
+fn a_client_for_whom_another_would_be_left_out_is_not_added() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let config = config(path);
+    for number in 0..367_u16 {
+        let octets = [number.to_be_bytes(), [1, 1]].concat().repeat(8);
+        let key = ClientKey::from_bytes(octets.try_into().unwrap()).public();
+        write(path, &format!("c{number:03}.auth"), &key.to_string());
+    }
+    add(&config, "last", None, None).unwrap();
+    let to = path.join("alice.auth_private");
+    // By name alice comes first, and another one would be left out.
+    let error = add(&config, "alice", None, Some(&to)).err().unwrap();
+    assert!(matches!(error, EditError::NoRoom { points: 3, most: 368, .. }) && error.is_usage(), "{error}");
+    assert!(error.advice().contains("client remove NAME"));
+    assert!(!to.exists() && !path.join("alice.auth").exists());
+    assert!(list(&config, None).unwrap().problems.is_empty());
+    remove(&config, "last", None).unwrap();
+    add(&config, "alice", None, Some(&to)).unwrap();
+}
+
+#[test]
+fn what_lies_in_the_way_of_a_clients_file_is_named_and_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = config(folder.path());
+    let way = folder.path().join("alice.auth.new");
+    fs::write(&way, "whose").unwrap();
+    let to = folder.path().join("alice.auth_private");
+    let error = add(&config, "alice", None, Some(&to)).err().unwrap();
+    assert!(error.to_string().contains("alice.auth.new is in the way") && error.is_usage(), "{error}");
+    assert!(!to.exists() && fs::read_to_string(&way).unwrap() == "whose");
+    fs::remove_file(way).unwrap();
+    add(&config, "alice", None, Some(&to)).unwrap();
+}
+
+#[test]
 fn add_list_remove() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("clients");

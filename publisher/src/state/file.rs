@@ -1,10 +1,11 @@
 //! Small files that are either whole or not there: checksum, temporary file, fsync, rename, fsync of the folder.
 
 use data_encoding::HEXLOWER;
+use rustix::fs::{CWD, OFlags, RenameFlags, renameat_with};
 use sha3::{Digest, Sha3_256};
-use std::fs::{File, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
@@ -14,6 +15,8 @@ const MAX_LEN: u64 = 1024 * 1024;
 const CHECKSUM: &str = "sha3-256 ";
 /// Ends the name of a file that is being written.
 pub(crate) const TEMPORARY: &str = ".new";
+/// A file that only its owner reads and writes.
+pub(crate) const OURS_ALONE: u32 = 0o600;
 
 /// Why a state file cannot be used or written.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +40,18 @@ pub enum FileError {
         /// What is wrong with it.
         what: &'static str,
     },
+    /// A file that is to be new is there.
+    #[error("{path} is there already")]
+    Taken {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Where a new file would be written first, there is one: what a command that was cut off has left, or somebody else's.
+    #[error("{path} is in the way: a command that was cut off has left it, or it is somebody else's")]
+    Leftover {
+        /// The file.
+        path: PathBuf,
+    },
 }
 
 /// The error of an act on a file.
@@ -54,37 +69,136 @@ pub(crate) fn damaged(path: &Path, what: &'static str) -> FileError {
 /// # Errors
 /// [`FileError::Io`] if the system refuses; the old content then stays.
 pub(crate) fn write(path: &Path, body: &str) -> Result<(), FileError> {
-    let checksum = format!("{CHECKSUM}{}\n", HEXLOWER.encode(&Sha3_256::digest(body)));
-    write_octets(path, &[body.as_bytes(), checksum.as_bytes()])
+    write_octets(path, &[body.as_bytes(), checksum(body).as_bytes()])
 }
 
-/// Writes octets as they are, whole or not at all, for a file with a signature of its own.
+/// The last line of a file with this body, which [`read`] looks for.
+pub(crate) fn checksum(body: &str) -> String {
+    format!("{CHECKSUM}{}\n", HEXLOWER.encode(&Sha3_256::digest(body)))
+}
+
+/// Writes octets as they are, whole or not at all, into a folder of our own, for a file with a signature of its own.
+///
+/// What an interrupted write has left there is removed first: nobody else writes into our folders.
 ///
 /// # Errors
 /// [`FileError::Io`] if the system refuses; the old content then stays.
 pub(crate) fn write_octets(path: &Path, parts: &[&[u8]]) -> Result<(), FileError> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(TEMPORARY);
-    let temporary = PathBuf::from(name);
-    let written = write_new(&temporary, parts).and_then(|()| {
-        std::fs::rename(&temporary, path).map_err(io_error("rename to", path))?;
-        sync_folder(folder_of(path))
-    });
-    if written.is_err() {
-        // Nothing more can be done about a temporary file that does not go away: the next start removes it.
-        drop(std::fs::remove_file(&temporary));
+    let temporary = temporary_of(path);
+    match std::fs::remove_file(&temporary) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(io_error("remove", &temporary)(error));
+        }
+        _gone => {}
     }
-    written
+    write_new(&temporary, parts, OURS_ALONE, || {
+        std::fs::rename(&temporary, path).map_err(io_error("rename to", path))
+    })
 }
 
-/// Writes a file that nobody else may read, down to the disk.
-fn write_new(path: &Path, parts: &[&[u8]]) -> Result<(), FileError> {
-    let options = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).clone();
-    let mut file = options.open(path).map_err(io_error("create", path))?;
-    for part in parts {
-        file.write_all(part).map_err(io_error("write", path))?;
+/// Writes a file that must not be there yet, whole or not at all, at a place that somebody else has named.
+///
+/// Nothing that is there is removed, written to or followed, whoever can write into the folder.
+///
+/// # Errors
+/// [`FileError::Taken`] or [`FileError::Leftover`] if something is in the way, [`FileError::Io`] if the system refuses.
+pub(crate) fn write_fresh(path: &Path, parts: &[&[u8]], mode: u32) -> Result<(), FileError> {
+    check_fresh(path)?;
+    let temporary = temporary_of(path);
+    write_new(&temporary, parts, mode, || rename_new(&temporary, path))
+}
+
+/// Sees that nothing is where [`write_fresh`] would write.
+///
+/// # Errors
+/// [`FileError::Taken`] or [`FileError::Leftover`].
+pub(crate) fn check_fresh(path: &Path) -> Result<(), FileError> {
+    check_free(path)?;
+    let temporary = temporary_of(path);
+    if temporary.symlink_metadata().is_ok() { Err(FileError::Leftover { path: temporary }) } else { Ok(()) }
+}
+
+/// Sees that a name is not taken, not even by a link to nowhere.
+fn check_free(path: &Path) -> Result<(), FileError> {
+    if path.symlink_metadata().is_ok() {
+        return Err(FileError::Taken { path: path.to_path_buf() });
     }
-    file.sync_all().map_err(io_error("sync", path))
+    Ok(())
+}
+
+/// The name of a file while it is being written.
+pub(crate) fn temporary_of(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(TEMPORARY);
+    PathBuf::from(name)
+}
+
+/// Makes a file, writes it down to the disk, and has `place` give it its name; takes it away again if that fails.
+fn write_new(
+    path: &Path,
+    parts: &[&[u8]],
+    mode: u32,
+    place: impl FnOnce() -> Result<(), FileError>,
+) -> Result<(), FileError> {
+    // No file that is there, and no link, is opened: its mode, its owner and its readers would be another's choice.
+    let options = OpenOptions::new().write(true).create_new(true).mode(mode).clone();
+    let mut file = match options.open(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            return Err(FileError::Leftover { path: path.to_path_buf() });
+        }
+        other => other.map_err(io_error("create", path))?,
+    };
+    let write = || -> Result<(), FileError> {
+        allow(&file, mode).map_err(io_error("set the mode of", path))?;
+        for part in parts {
+            file.write_all(part).map_err(io_error("write", path))?;
+        }
+        file.sync_all().map_err(io_error("sync", path))?;
+        place()
+    };
+    if let Err(why) = write() {
+        // Nothing more can be done about a file of our own that does not go away; the next write finds and names it.
+        drop(std::fs::remove_file(path));
+        return Err(why);
+    }
+    sync_folder(folder_of(path))
+}
+
+/// Gives a file or folder that was just made what its mode promises, whatever the umask has kept back.
+///
+/// What was made can have more than `mode` only where the file system has no modes, as on most sticks.
+fn allow(file: &File, mode: u32) -> io::Result<()> {
+    let found = file.metadata()?.permissions().mode() & 0o777;
+    if found & mode == mode { Ok(()) } else { file.set_permissions(Permissions::from_mode(mode)) }
+}
+
+/// Gives a file its name unless the name is taken.
+fn rename_new(from: &Path, to: &Path) -> Result<(), FileError> {
+    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE).map_err(io::Error::from) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            Err(FileError::Taken { path: to.to_path_buf() })
+        }
+        // Some file systems cannot do both at once; then a moment stays open in which another could take the name.
+        Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => {
+            check_free(to)?;
+            std::fs::rename(from, to).map_err(io_error("rename to", to))
+        }
+        other => other.map_err(io_error("rename to", to)),
+    }
+}
+
+/// Makes a folder with this mode, unless it is there.
+pub(crate) fn make_folder(path: &Path, mode: u32) -> Result<(), FileError> {
+    match DirBuilder::new().mode(mode).create(path) {
+        Ok(()) => {
+            let made = OpenOptions::new().read(true).custom_flags(no_link()).open(path);
+            let made = made.map_err(io_error("open", path))?;
+            allow(&made, mode).map_err(io_error("set the mode of", path))?;
+            sync_folder(folder_of(path))
+        }
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(io_error("make the folder", path)(error)),
+    }
 }
 
 /// Makes sure that the names in a folder are on the disk.
@@ -108,14 +222,14 @@ pub(crate) fn read_octets(path: &Path, most: u64) -> Result<Option<Vec<u8>>, Fil
     Ok(Some(octets))
 }
 
-/// Overwrites a file with zeros down to the disk and removes it; nothing if there is none.
+/// Overwrites a file, never what a link points to, with zeros down to the disk and removes it; nothing if there is none.
 ///
 /// A journal, a snapshot or a flash disk may keep the old blocks all the same.
 ///
 /// # Errors
 /// [`FileError::Io`] if the system refuses.
 pub(crate) fn wipe(path: &Path) -> Result<(), FileError> {
-    let mut file = match OpenOptions::new().write(true).open(path) {
+    let mut file = match OpenOptions::new().write(true).custom_flags(no_link()).open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(io_error("open", path)(error)),
@@ -125,6 +239,11 @@ pub(crate) fn wipe(path: &Path) -> Result<(), FileError> {
     file.sync_all().map_err(io_error("sync", path))?;
     std::fs::remove_file(path).map_err(io_error("remove", path))?;
     sync_folder(folder_of(path))
+}
+
+/// The flag that keeps a link from being followed.
+fn no_link() -> i32 {
+    i32::try_from(OFlags::NOFOLLOW.bits()).unwrap_or_default()
 }
 
 /// The folder of a file, also of one that is named without any.
@@ -199,5 +318,66 @@ mod tests {
         std::fs::create_dir(dir.path().join("a.new")).unwrap();
         assert!(matches!(write(&path, "new\n"), Err(FileError::Io { .. })));
         assert_eq!(read(&path).unwrap().unwrap().as_str(), "old\n");
+    }
+
+    #[test]
+    fn what_an_interrupted_write_has_left_goes_and_is_not_written_to() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, way, victim) = (dir.path().join("a"), dir.path().join("a.new"), dir.path().join("victim"));
+        std::fs::write(&victim, "dear").unwrap();
+        std::os::unix::fs::symlink(&victim, &way).unwrap();
+        write(&path, "one\n").unwrap();
+        // Somebody who has opened the leftover sees nothing of what is written.
+        std::fs::write(&way, "half").unwrap();
+        std::fs::set_permissions(&way, Permissions::from_mode(0o644)).unwrap();
+        let mut open = File::open(&way).unwrap();
+        write(&path, "two\n").unwrap();
+        let mut seen = String::new();
+        open.read_to_string(&mut seen).unwrap();
+        assert_eq!((seen.as_str(), std::fs::read_to_string(&victim).unwrap().as_str()), ("half", "dear"));
+        assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn a_fresh_file_replaces_nothing_and_follows_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, victim) = (dir.path().join("a"), dir.path().join("victim"));
+        let fresh = || write_fresh(&path, &[b"fresh"], 0o640);
+        for way in [&path, &temporary_of(&path)] {
+            std::os::unix::fs::symlink(&victim, way).unwrap();
+            assert!(matches!(fresh(), Err(FileError::Taken { .. } | FileError::Leftover { .. })));
+            assert!(way.symlink_metadata().unwrap().is_symlink() && !victim.exists());
+            std::fs::remove_file(way).unwrap();
+        }
+        fresh().unwrap();
+        assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o640);
+        // Names that were taken in the last moment.
+        let way = temporary_of(&path);
+        for link in [true, false] {
+            if link {
+                std::os::unix::fs::symlink(&victim, &way).unwrap();
+            } else {
+                std::fs::write(&way, "whose").unwrap();
+            }
+            let written = write_new(&way, &[b"secret"], OURS_ALONE, || Ok(()));
+            assert!(matches!(written, Err(FileError::Leftover { .. })) && !victim.exists(), "{written:?}");
+            assert!(link || std::fs::read_to_string(&way).unwrap() == "whose");
+            std::fs::remove_file(&way).unwrap();
+        }
+        let late = dir.path().join("late");
+        std::fs::write(&late, "late").unwrap();
+        assert!(matches!(rename_new(&late, &path), Err(FileError::Taken { .. })));
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "fresh");
+    }
+
+    #[test]
+    fn what_a_link_points_to_is_not_wiped() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, victim) = (dir.path().join("a"), dir.path().join("victim"));
+        std::fs::write(&victim, "dear").unwrap();
+        std::os::unix::fs::symlink(&victim, &path).unwrap();
+        assert!(wipe(&path).is_err());
+        assert_eq!(std::fs::read_to_string(&victim).unwrap(), "dear");
     }
 }

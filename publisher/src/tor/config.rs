@@ -17,18 +17,37 @@ pub enum ControlAddr {
 
 /// A text that is no place of a control port.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is neither unix:/absolute/path nor an IP address with a port, like 127.0.0.1:9051")]
-pub struct ControlAddrError(String);
+#[non_exhaustive]
+pub enum ControlAddrError {
+    /// It is of another form.
+    #[error("{0:?} is neither unix:/absolute/path nor a loopback address with a port, like 127.0.0.1:9051")]
+    Form(String),
+    /// It is another machine's, or any.
+    #[error(
+        "{0} is not an address of this machine alone: whoever is on the way could command that tor; the publisher's tor runs beside \
+         it, at unix:/absolute/path or a loopback address like 127.0.0.1:{port}", port = .0.port()
+    )]
+    Elsewhere(SocketAddr),
+    /// Nothing can be reached there.
+    #[error("port 0 is no port: name tor's ControlPort, like 127.0.0.1:9051")]
+    NoPort,
+}
 
 impl FromStr for ControlAddr {
     type Err = ControlAddrError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let wrong = || ControlAddrError(text.to_owned());
-        match text.strip_prefix("unix:") {
-            Some(path) if path.starts_with('/') => Ok(Self::Unix(PathBuf::from(path))),
-            Some(_relative) => Err(wrong()),
-            None => text.parse().map(Self::Tcp).map_err(|_not_an_address| wrong()),
+        let wrong = || ControlAddrError::Form(text.to_owned());
+        if let Some(path) = text.strip_prefix("unix:") {
+            return if path.starts_with('/') { Ok(Self::Unix(PathBuf::from(path))) } else { Err(wrong()) };
+        }
+        let address: SocketAddr = text.parse().map_err(|_not_an_address| wrong())?;
+        if !address.ip().is_loopback() {
+            Err(ControlAddrError::Elsewhere(address))
+        } else if address.port() == 0 {
+            Err(ControlAddrError::NoPort)
+        } else {
+            Ok(Self::Tcp(address))
         }
     }
 }
@@ -90,6 +109,20 @@ mod tests {
     fn other_texts_are_refused() {
         for text in ["", "unix:", "unix:relative", "localhost:9051", "127.0.0.1", "/run/tor/control"] {
             assert!(text.parse::<ControlAddr>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn only_a_tor_of_this_machine_is_commanded_and_at_a_port() {
+        for text in
+            ["8.8.8.8:9051", "192.168.1.2:9051", "0.0.0.0:9051", "[::]:9051", "[::ffff:127.0.0.1]:9051"]
+        {
+            let error = text.parse::<ControlAddr>().unwrap_err();
+            assert!(matches!(error, ControlAddrError::Elsewhere(_)), "{text}");
+            assert!(error.to_string().contains("127.0.0.1:9051"), "{error}");
+        }
+        for text in ["127.0.0.1:0", "[::1]:0"] {
+            assert_eq!(text.parse::<ControlAddr>(), Err(ControlAddrError::NoPort));
         }
     }
 

@@ -178,7 +178,10 @@ fn retiring_all_wipes_keys_and_certificates_and_tells_when_the_damage_ends() {
     let bundle = stage.ceremony(5, NOW);
     let seed = stage.store.open_slot(bundle.slots[2].period, &bundle.slots[2].key).unwrap().unwrap();
     let hex = data_encoding::HEXLOWER.encode(seed.seed());
+    let half = stage.store.slots().join("1-half.key.new");
+    std::fs::write(&half, "what a power cut has left of a key").unwrap();
     let (note, path) = retire(&stage.store, &Which::All, &Clockwork::PUBLIC, NOW).unwrap();
+    assert!(!half.exists());
     assert_eq!(note.damage_ends, Some(Clockwork::PUBLIC.span(bundle.slots[4].period).1));
     let text = std::fs::read_to_string(path).unwrap();
     assert!(text.contains(&format!("deny --request {}", bundle.request)), "{text}");

@@ -9,7 +9,7 @@ fn sealed_request(stage: &Stage) -> Option<(Request, PathBuf)> {
     let output = stage.file();
     machine(stage.dir.path()).then(|| {
         let wish = Wish { seal: Seal::Host, ..stage.wish(&output, 3, NOW) };
-        (new(&stage.store, &wish).unwrap().0, output.clone())
+        (new(&stage.store, &wish).unwrap().request, output.clone())
     })
 }
 
