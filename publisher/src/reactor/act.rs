@@ -192,7 +192,7 @@ impl Frontend {
             host: self.config.address.to_string(),
             failed: member.failed_probes,
         };
-        let work = task::probe_backend(socks, at, question, deadline);
+        let work = task::probe_backend(socks, (at, self.probe_way), question, deadline);
         hands.start(self.index, work);
     }
 

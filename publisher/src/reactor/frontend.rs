@@ -120,6 +120,8 @@ pub(super) struct Frontend {
     pub(super) members: BTreeMap<usize, Member>,
     /// The number of the next backend that is added.
     pub(super) next_member: usize,
+    /// The number of the way in which backends are probed: another one whenever the configuration changes it.
+    pub(super) probe_way: u64,
     /// The period that backends are fetched for.
     pub(super) fetch_role: Option<Role>,
     /// When that period ends.
@@ -179,6 +181,7 @@ impl Frontend {
             certs: Certs::new(state_dir, config),
             members: config.backends.iter().map(member).enumerate().collect(),
             next_member: count,
+            probe_way: 0,
             fetch_role: None,
             fetch_until: UnixTime(0),
             lives: Lives::PUBLIC,
