@@ -17,6 +17,7 @@ mod period;
 mod reload;
 mod report;
 mod rota;
+mod said;
 mod signals;
 mod skew;
 mod takeover;

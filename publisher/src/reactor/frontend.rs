@@ -6,6 +6,7 @@ use super::certs::Certs;
 use super::member::{Member, Targets};
 use super::outage::Outage;
 use super::period::Period;
+use super::said::Said;
 use crate::backend::Backend;
 use crate::clients::Clients;
 use crate::config::{BackendConfig, ServiceConfig};
@@ -134,6 +135,10 @@ pub(super) struct Frontend {
     pub(super) ticked: UnixTime,
     /// When they are to be looked at again: at the latest a second after any event.
     pub(super) wake: UnixTime,
+    /// When a descriptor's state was last made or read, or was to be.
+    pub(super) begun: UnixTime,
+    /// What was said about states that could not be.
+    pub(super) begin_said: Said,
     /// The descriptors at work.
     pub(super) periods: Vec<Period>,
     /// Which HSDirs of each descriptor get which set of points.
@@ -188,6 +193,8 @@ impl Frontend {
             machine: Machine::new(now, count, config.probing.as_ref().map(|probing| probing.interval)),
             ticked: UnixTime(0),
             wake: now,
+            begun: UnixTime(0),
+            begin_said: Said::default(),
             periods: Vec::new(),
             places: Vec::new(),
             all_dead: false,

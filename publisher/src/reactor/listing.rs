@@ -20,7 +20,7 @@ impl Frontend {
     pub(super) fn choose(&mut self, hands: &mut Hands<'_>) {
         let descs = self.machine.descs().iter().map(|desc| desc.plan().role.period);
         for at in descs.collect::<Vec<_>>() {
-            if self.period(at, hands).is_some()
+            if self.period_at(at).is_some()
                 && let Some(digest) = self.merge(at, hands.now, None)
             {
                 let points = self.merged(at).is_some_and(|merged| !merged.is_empty()).then_some(digest);
