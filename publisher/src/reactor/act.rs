@@ -3,7 +3,7 @@
 use super::frontend::Frontend;
 use super::member::{Ask, Member};
 use super::period::{MakeError, Period};
-use super::rota::some;
+use super::rota::{some, some_of};
 use super::task::{self, Copy, Done, Room, ServiceDone};
 use crate::consensus::Fingerprint;
 use crate::log;
@@ -232,7 +232,10 @@ impl Frontend {
     pub(super) fn start_counter(&mut self, at: TimePeriod, hands: &mut Hands<'_>) {
         let desc = self.machine.descs().iter().find(|desc| desc.plan().role.period == at);
         if let (Some(tor), Some(desc)) = (hands.tor.cloned(), desc) {
-            let hsdirs = some(&desc.plan().hsdirs, ASKED, &mut SystemDice);
+            // Those that refuse an upload come first: they have what is to be known.
+            let refuses =
+                |hsdir: &Fingerprint| self.period_at(at).is_some_and(|own| own.is_refused_by(hsdir));
+            let hsdirs = some_of(&desc.plan().hsdirs, ASKED, refuses, &mut SystemDice);
             hands.start(self.index, task::counter(tor, self.config.address, at, hsdirs));
         }
     }

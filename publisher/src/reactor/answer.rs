@@ -289,7 +289,7 @@ impl Frontend {
         let result = answer.as_ref().map_or_else(ToString::to_string, |()| "stored".to_owned());
         period.answered(hands.now, hsdir, result, answer.is_ok().then_some(revision));
         if stored == Stored::Rejected {
-            period.refused(number, fetched_now);
+            period.refused(hsdir, number, fetched_now);
         }
         let desc = self.machine.descs().iter().find(|desc| desc.plan().role.period == at);
         let hsdirs = desc.map_or(&[][..], |desc| &desc.plan().hsdirs);
