@@ -162,8 +162,9 @@ impl Frontend {
         }
         let drains = |at: &usize| self.members.get(at).is_none_or(|member| member.backend.draining);
         let open: Vec<_> = live.iter().copied().filter(|at| !drains(at)).collect();
-        // The last backends that are up all drain: they get clients rather than nobody.
-        if open.is_empty() { live } else { open }
+        // The last backends that are up all drain: they get clients rather than nobody, or than dead ones that are still kept.
+        let serves = if up.is_empty() { !open.is_empty() } else { open.iter().any(|at| up.contains(at)) };
+        if serves { open } else { live }
     }
 
     /// What a descriptor is to list.
