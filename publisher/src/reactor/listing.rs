@@ -49,11 +49,17 @@ impl Frontend {
     /// Looks whether clients were added or removed; true if so. What is wrong in their folder is logged.
     pub(super) fn look_at_clients(&mut self) -> bool {
         let Some(clients) = &mut self.clients else { return false };
+        let before = clients.unseen().map(ToOwned::to_owned);
         let (news, folder) = (clients.look(), clients.path().display().to_string());
-        let count = clients.keys().len();
+        let (count, changed) = (clients.keys().len(), clients.unseen() != before.as_deref());
+        if changed {
+            self.quiet = None;
+        }
         let news = match news {
             Ok(None) => return false,
             Ok(Some(news)) => news,
+            // Said once: the alarm tells how long it lasts.
+            Err(_same) if !changed => return false,
             Err(error) => {
                 let line = self.line(log::error("clients")).with("folder", folder).with("error", error);
                 line.with("kept", count).write();
