@@ -91,6 +91,8 @@ pub struct Clients {
     seen: Option<Vec<Stamp>>,
     /// The keys.
     keys: Arc<BTreeSet<ClientPublicKey>>,
+    /// Why the folder could not be looked at the last time.
+    unseen: Option<String>,
 }
 
 /// What a look at the folder brought.
@@ -106,7 +108,7 @@ impl Clients {
     /// For a folder that has not been looked at: nobody can read the descriptor until [`Clients::look`].
     #[must_use]
     pub fn new(path: &Path, points: usize) -> Self {
-        Self { path: path.to_path_buf(), points, seen: None, keys: Arc::default() }
+        Self { path: path.to_path_buf(), points, seen: None, keys: Arc::default(), unseen: None }
     }
 
     /// The folder.
@@ -121,6 +123,12 @@ impl Clients {
         Arc::clone(&self.keys)
     }
 
+    /// Why the folder could not be looked at the last time; `None` if it could.
+    #[must_use]
+    pub fn unseen(&self) -> Option<&str> {
+        self.unseen.as_deref()
+    }
+
     /// Looks at the folder; `None` if nothing in it has changed.
     ///
     /// A folder that is not there is one without clients. If the system does not let us look, all stays as it was.
@@ -128,6 +136,13 @@ impl Clients {
     /// # Errors
     /// What the system says.
     pub fn look(&mut self) -> io::Result<Option<News>> {
+        let looked = self.look_at_folder();
+        self.unseen = looked.as_ref().err().map(ToString::to_string);
+        looked
+    }
+
+    /// [`Clients::look`] without a note of what the system says.
+    fn look_at_folder(&mut self) -> io::Result<Option<News>> {
         let stamps = match stamps(&self.path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
             other => other?,

@@ -17,6 +17,7 @@ mod period;
 mod reload;
 mod report;
 mod rota;
+mod said;
 mod signals;
 mod skew;
 mod takeover;
@@ -375,6 +376,8 @@ impl Reactor {
                 self.connect();
             }
             Done::Ready(epoch, _) | Done::Network(epoch, _) if epoch != self.epoch => {}
+            // The connection has ended meanwhile; the next one reads anew.
+            Done::Network(..) if self.link.is_none() => {}
             Done::Ready(_epoch, ready) => self.ready(ready),
             Done::Network(_epoch, read) => self.network_read(read),
             Done::Active(Ok(())) => {}

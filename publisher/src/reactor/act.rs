@@ -3,7 +3,7 @@
 use super::frontend::Frontend;
 use super::member::{Ask, Member};
 use super::period::{MakeError, Period};
-use super::rota::some;
+use super::rota::{some, some_of};
 use super::task::{self, Copy, Done, Room, ServiceDone};
 use crate::consensus::Fingerprint;
 use crate::log;
@@ -18,6 +18,8 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
+/// Wait between two tries to make or read back a state that is lacking, in **seconds**.
+const BEGIN_AGAIN: u64 = 10;
 /// How many HSDirs are asked for a backend's descriptor, or for the counters that they have seen.
 const ASKED: usize = 3;
 /// The shortest and the longest time that a probe may take, in **seconds**.
@@ -66,12 +68,15 @@ impl Frontend {
     /// Time has passed.
     pub(super) fn tick(&mut self, hands: &mut Hands<'_>) {
         self.feed(Event::Tick, hands);
+        self.begin_again(hands);
         self.turn(hands);
         self.takeover_again(hands);
         self.watch(hands);
         let over = self.periods.iter().filter_map(|period| period.memo.next());
         let step = self.moves().then(|| self.shown().and_then(|merged| merged.next_step)).flatten();
-        let over = over.chain(step).filter(|over| *over > hands.now);
+        let lacking = self.machine.descs().iter().any(|desc| self.period_of(desc).is_none());
+        let begin = lacking.then(|| self.begun.plus(BEGIN_AGAIN));
+        let over = over.chain(step).chain(begin).filter(|over| *over > hands.now);
         (self.ticked, self.wake) = (hands.now, over.fold(self.machine.wake(hands.now), UnixTime::min));
     }
 
@@ -86,7 +91,7 @@ impl Frontend {
                     hands.start(self.index, task::look(tor, self.config.address, period, hsdir));
                 }
             }
-            Action::Certify { period } => self.start_certify(period, hands),
+            Action::Certify { period } => return self.start_certify(period, hands),
             Action::Upload { period, number, hsdirs, why } => {
                 return self.start_upload(period, number, &hsdirs, why, hands);
             }
@@ -102,6 +107,7 @@ impl Frontend {
     /// Makes or reads back the state of a period.
     fn begin(&mut self, at: TimePeriod, hands: &mut Hands<'_>) -> Vec<Event> {
         let address = self.config.address;
+        self.begun = hands.now;
         let loaded = hands.state.load_or_make(&address, at).and_then(|(mut state, damage)| {
             self.fit(&mut state, hands)?;
             Ok((Period::new(&address, state, &self.counter_secret).map_err(StateError::Key)?, damage))
@@ -122,18 +128,44 @@ impl Frontend {
                 held.map(|end| Event::HeldCertificate(at, end)).into_iter().collect()
             }
             Err(error) => {
-                self.line(log::error("state")).with("error", &error).with("try", error.advice()).write();
-                self.state_problem = Some(error.to_string());
+                let problem = error.to_string();
+                if self.begin_said.is_news(hands.now, &problem) {
+                    self.line(log::error("state"))
+                        .with("error", &problem)
+                        .with("try", error.advice())
+                        .write();
+                }
+                self.state_problem = Some(problem);
                 Vec::new()
             }
         }
     }
 
-    /// The period at work; tried again if its state could not be read before.
-    pub(super) fn period(&mut self, at: TimePeriod, hands: &mut Hands<'_>) -> Option<&mut Period> {
-        if !self.periods.iter().any(|period| period.state.period == at) {
-            self.begin(at, hands);
+    /// Tries again to make or read back the states that a descriptor lacks, every few seconds: whatever was wrong with the folder, it may
+    /// be well by now.
+    fn begin_again(&mut self, hands: &mut Hands<'_>) {
+        let descs = self.machine.descs().iter().map(|desc| desc.plan().role.period);
+        let lacking: Vec<_> = descs.filter(|at| self.period_at(*at).is_none()).collect();
+        if lacking.is_empty() {
+            self.begin_said.forget();
+            return;
         }
+        if self.begun <= hands.now && hands.now.since(self.begun) < BEGIN_AGAIN {
+            return;
+        }
+        let before = self.periods.len();
+        for at in lacking {
+            for event in self.begin(at, hands) {
+                self.feed(event, hands);
+            }
+        }
+        if self.periods.len() > before {
+            self.choose(hands);
+        }
+    }
+
+    /// The period at work; none if its state could not be made or read.
+    fn period(&mut self, at: TimePeriod) -> Option<&mut Period> {
         self.periods.iter_mut().find(|period| period.state.period == at)
     }
 
@@ -192,7 +224,7 @@ impl Frontend {
             host: self.config.address.to_string(),
             failed: member.failed_probes,
         };
-        let work = task::probe_backend(socks, at, question, deadline);
+        let work = task::probe_backend(socks, (at, self.probe_way), question, deadline);
         hands.start(self.index, work);
     }
 
@@ -200,19 +232,23 @@ impl Frontend {
     pub(super) fn start_counter(&mut self, at: TimePeriod, hands: &mut Hands<'_>) {
         let desc = self.machine.descs().iter().find(|desc| desc.plan().role.period == at);
         if let (Some(tor), Some(desc)) = (hands.tor.cloned(), desc) {
-            let hsdirs = some(&desc.plan().hsdirs, ASKED, &mut SystemDice);
+            // Those that refuse an upload come first: they have what is to be known.
+            let refuses =
+                |hsdir: &Fingerprint| self.period_at(at).is_some_and(|own| own.is_refused_by(hsdir));
+            let hsdirs = some_of(&desc.plan().hsdirs, ASKED, refuses, &mut SystemDice);
             hands.start(self.index, task::counter(tor, self.config.address, at, hsdirs));
         }
     }
 
-    /// Asks the signer, the bundles, or both.
-    fn start_certify(&mut self, at: TimePeriod, hands: &mut Hands<'_>) {
+    /// Asks the signer, the bundles, or both; without a state there is no key to ask for.
+    fn start_certify(&mut self, at: TimePeriod, hands: &mut Hands<'_>) -> Vec<Event> {
         let address = self.config.address;
         self.fit_key(at, hands);
-        let Some(period) = self.period(at, hands) else { return };
+        let Some(period) = self.period(at) else { return vec![Event::NotCertified(at, None)] };
         let request = period.state.keys.certify_request(&address, at);
         let source = self.source(&request, hands.now);
         hands.start(self.index, task::certify(source, request, at, hands.now));
+        Vec::new()
     }
 
     /// Makes a descriptor and starts its uploads. What cannot be made is reported as not stored.
@@ -285,7 +321,7 @@ impl Frontend {
         let (now, address, limit) = (hands.now, self.config.address, self.max_descriptor_size);
         let places = self.places.iter().find(|(period, _places)| *period == at);
         let places = places.map(|(_period, places)| places.clone()).unwrap_or_default();
-        let period = self.period(at, hands).ok_or_else(|| "its state cannot be used".to_owned())?;
+        let period = self.period(at).ok_or_else(|| "its state cannot be used".to_owned())?;
         let text = |error: MakeError| error.to_string();
         let revision = period.advance(now, run_start).map_err(text)?;
         let saved = hands.state.save(&address, &period.state);

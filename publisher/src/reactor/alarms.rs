@@ -5,6 +5,7 @@ use super::frontend::Frontend;
 use super::period::Period;
 use crate::alarm::{Change, Finding, Key, Name, Raised};
 use crate::backend::Health;
+use crate::clients::Clients;
 use crate::clock;
 use crate::log::{self, Level, Line};
 use crate::merge::Mode;
@@ -154,10 +155,7 @@ impl Frontend {
         if let Some(problem) = &self.state_problem {
             found.push(Finding::new(Name::StateFault, problem));
         }
-        if self.clients.as_ref().is_some_and(|clients| clients.keys().is_empty()) {
-            let text = "no client is let in: nobody can read the descriptor";
-            found.push(Finding::new(Name::NoClients, text));
-        }
+        found.extend(self.clients.as_ref().and_then(clients_finding));
         for (desc, role) in self.machine.descs().iter().zip(["first", "second"]) {
             self.descriptor_findings(desc, role, now, hsdirs_percent, &mut found);
         }
@@ -275,6 +273,22 @@ impl Frontend {
         }
         notes
     }
+}
+
+/// What is wrong with the folder of those who can read the descriptor.
+fn clients_finding(clients: &Clients) -> Option<Finding> {
+    let (count, folder) = (clients.keys().len(), clients.path().display());
+    let text = match (count, clients.unseen()) {
+        (0, None) => "no client is let in: nobody can read the descriptor".to_owned(),
+        (0, Some(why)) => {
+            format!("no client is let in: nobody can read the descriptor, as {folder} cannot be read: {why}")
+        }
+        (_some, None) => return None,
+        (_some, Some(why)) => format!(
+            "{folder} cannot be read: {why}; the {count} clients of before stay, nobody is let in after a restart"
+        ),
+    };
+    Some(Finding::new(Name::NoClients, text))
 }
 
 /// Whether somebody else publishes a descriptor, and not as a twin.

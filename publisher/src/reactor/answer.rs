@@ -25,12 +25,14 @@ impl Frontend {
             | ServiceDone::Counter { .. }
             | ServiceDone::Posted { .. }
                 if !current => {}
+            // It says nothing about a backend that is probed otherwise by now, or no longer.
+            ServiceDone::Probed { way, .. } if way != self.probe_way => {}
             ServiceDone::Fetched { backend, ask, role, answer } => {
                 self.fetched((backend, ask), role, answer, hands);
             }
             ServiceDone::Looked { period, hsdir, answer } => self.looked(period, hsdir, answer, hands),
             ServiceDone::Counter { period, answers } => self.counter_learned(period, answers, hands),
-            ServiceDone::Probed { backend, probed } => self.probed(backend, probed, hands),
+            ServiceDone::Probed { backend, probed, .. } => self.probed(backend, probed, hands),
             ServiceDone::Certified { period, answer, took } => {
                 self.meters.asked(asked(&answer), took);
                 self.certified(period, answer, hands);
@@ -287,7 +289,7 @@ impl Frontend {
         let result = answer.as_ref().map_or_else(ToString::to_string, |()| "stored".to_owned());
         period.answered(hands.now, hsdir, result, answer.is_ok().then_some(revision));
         if stored == Stored::Rejected {
-            period.refused(number, fetched_now);
+            period.refused(hsdir, number, fetched_now);
         }
         let desc = self.machine.descs().iter().find(|desc| desc.plan().role.period == at);
         let hsdirs = desc.map_or(&[][..], |desc| &desc.plan().hsdirs);

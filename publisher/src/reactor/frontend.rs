@@ -6,6 +6,7 @@ use super::certs::Certs;
 use super::member::{Member, Targets};
 use super::outage::Outage;
 use super::period::Period;
+use super::said::Said;
 use crate::backend::Backend;
 use crate::clients::Clients;
 use crate::config::{BackendConfig, ServiceConfig};
@@ -120,6 +121,8 @@ pub(super) struct Frontend {
     pub(super) members: BTreeMap<usize, Member>,
     /// The number of the next backend that is added.
     pub(super) next_member: usize,
+    /// The number of the way in which backends are probed: another one whenever the configuration changes it.
+    pub(super) probe_way: u64,
     /// The period that backends are fetched for.
     pub(super) fetch_role: Option<Role>,
     /// When that period ends.
@@ -132,6 +135,10 @@ pub(super) struct Frontend {
     pub(super) ticked: UnixTime,
     /// When they are to be looked at again: at the latest a second after any event.
     pub(super) wake: UnixTime,
+    /// When a descriptor's state was last made or read, or was to be.
+    pub(super) begun: UnixTime,
+    /// What was said about states that could not be.
+    pub(super) begin_said: Said,
     /// The descriptors at work.
     pub(super) periods: Vec<Period>,
     /// Which HSDirs of each descriptor get which set of points.
@@ -179,12 +186,15 @@ impl Frontend {
             certs: Certs::new(state_dir, config),
             members: config.backends.iter().map(member).enumerate().collect(),
             next_member: count,
+            probe_way: 0,
             fetch_role: None,
             fetch_until: UnixTime(0),
             lives: Lives::PUBLIC,
             machine: Machine::new(now, count, config.probing.as_ref().map(|probing| probing.interval)),
             ticked: UnixTime(0),
             wake: now,
+            begun: UnixTime(0),
+            begin_said: Said::default(),
             periods: Vec::new(),
             places: Vec::new(),
             all_dead: false,

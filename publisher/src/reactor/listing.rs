@@ -20,7 +20,7 @@ impl Frontend {
     pub(super) fn choose(&mut self, hands: &mut Hands<'_>) {
         let descs = self.machine.descs().iter().map(|desc| desc.plan().role.period);
         for at in descs.collect::<Vec<_>>() {
-            if self.period(at, hands).is_some()
+            if self.period_at(at).is_some()
                 && let Some(digest) = self.merge(at, hands.now, None)
             {
                 let points = self.merged(at).is_some_and(|merged| !merged.is_empty()).then_some(digest);
@@ -49,11 +49,17 @@ impl Frontend {
     /// Looks whether clients were added or removed; true if so. What is wrong in their folder is logged.
     pub(super) fn look_at_clients(&mut self) -> bool {
         let Some(clients) = &mut self.clients else { return false };
+        let before = clients.unseen().map(ToOwned::to_owned);
         let (news, folder) = (clients.look(), clients.path().display().to_string());
-        let count = clients.keys().len();
+        let (count, changed) = (clients.keys().len(), clients.unseen() != before.as_deref());
+        if changed {
+            self.quiet = None;
+        }
         let news = match news {
             Ok(None) => return false,
             Ok(Some(news)) => news,
+            // Said once: the alarm tells how long it lasts.
+            Err(_same) if !changed => return false,
             Err(error) => {
                 let line = self.line(log::error("clients")).with("folder", folder).with("error", error);
                 line.with("kept", count).write();
@@ -162,8 +168,9 @@ impl Frontend {
         }
         let drains = |at: &usize| self.members.get(at).is_none_or(|member| member.backend.draining);
         let open: Vec<_> = live.iter().copied().filter(|at| !drains(at)).collect();
-        // The last backends that are up all drain: they get clients rather than nobody.
-        if open.is_empty() { live } else { open }
+        // The last backends that are up all drain: they get clients rather than nobody, or than dead ones that are still kept.
+        let serves = if up.is_empty() { !open.is_empty() } else { open.iter().any(|at| up.contains(at)) };
+        if serves { open } else { live }
     }
 
     /// What a descriptor is to list.

@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 /// What became of the copy that an HSDir took.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Copy {
-    /// It gave exactly that.
+    /// It gave exactly that, or another copy of ours that is no older.
     Held,
     /// It gave one with a higher counter, which another publisher wrote.
     OtherNewer,
@@ -101,6 +101,12 @@ impl Period {
         answer.sent_until.is_some_and(|end| !end.is_past(now)).then_some(revision)
     }
 
+    /// Whether any HSDir was sent a copy with this hash last.
+    fn was_sent(&self, hash: &[u8; 32]) -> bool {
+        let mut sent = self.answers.values().filter_map(|answer| answer.sent);
+        sent.any(|(_revision, sent)| sent == *hash)
+    }
+
     /// What a descriptor with this counter and hash is, against what the HSDir took; `None` if it took nothing.
     pub(super) fn judge(&self, hsdir: &Fingerprint, given: Option<(u64, [u8; 32])>) -> Option<Copy> {
         let answer = self.answers.get(hsdir)?;
@@ -108,6 +114,9 @@ impl Period {
         let Some((revision, hash)) = given else { return Some(Copy::Missing) };
         Some(match revision.cmp(&sent) {
             std::cmp::Ordering::Equal if hash == sent_hash => Copy::Held,
+            // What another HSDir took of ours can reach this one: whoever brings it there is no publisher.
+            std::cmp::Ordering::Equal if self.was_sent(&hash) => Copy::Held,
+            std::cmp::Ordering::Greater if self.is_ours(revision) => Copy::Held,
             // The same counter in the same second, and the other publisher was first.
             std::cmp::Ordering::Equal | std::cmp::Ordering::Greater => Copy::OtherNewer,
             std::cmp::Ordering::Less => Copy::OtherOlder,
@@ -226,6 +235,32 @@ mod tests {
         assert_eq!(period.judge(&hsdir, Some((51, ours))), Some(Copy::OtherNewer));
         assert_eq!(period.judge(&hsdir, Some((49, ours))), Some(Copy::OtherOlder));
         assert_eq!(period.judge(&hsdir, None), Some(Copy::Missing));
+    }
+
+    #[test]
+    fn a_copy_of_ours_for_another_hsdir_is_no_other_publishers() {
+        let mut period = period(1);
+        let [x, y] = [1, 2].map(|octet| Fingerprint([octet; 20]));
+        period.uploaded(RUN, 50, false, &[]);
+        period.sent(RUN, x, 50, "a");
+        period.sent(RUN, y, 50, "b");
+        assert_eq!(
+            period.judge(&x, Some((50, hash(b"b")))),
+            Some(Copy::Held),
+            "the other one's of that upload"
+        );
+        for revision in [55, 60] {
+            period.uploaded(RUN, revision, true, &[]);
+            period.sent(RUN, y, revision, "c");
+        }
+        assert_eq!(
+            period.judge(&x, Some((60, hash(b"c")))),
+            Some(Copy::Held),
+            "what the other one got later"
+        );
+        assert_eq!(period.judge(&x, Some((55, hash(b"-")))), Some(Copy::Held), "what it got in between");
+        assert_eq!(period.judge(&x, Some((61, hash(b"-")))), Some(Copy::OtherNewer), "that is not ours");
+        assert_eq!(period.judge(&x, Some((50, hash(b"-")))), Some(Copy::OtherNewer), "nor that");
     }
 
     #[test]

@@ -38,7 +38,7 @@ impl Outage {
                 self.kept.extend(self.left.keys());
             }
             self.ends = None;
-        } else if !self.kept.is_empty() && now >= *self.ends.get_or_insert(now.plus(GRACE)) {
+        } else if !self.kept.is_empty() && has_come(*self.ends.get_or_insert(now.plus(GRACE)), now) {
             self.kept.clear();
         }
         if self.kept.is_empty() {
@@ -50,8 +50,13 @@ impl Outage {
 
     /// Whether the kept set may go now.
     pub(super) fn is_over(&self, now: UnixTime) -> bool {
-        self.ends.is_some_and(|ends| now >= ends)
+        self.ends.is_some_and(|ends| has_come(ends, now))
     }
+}
+
+/// Whether an end has come; also if it is further away than it ever was, as the clock went back then.
+fn has_come(ends: UnixTime, now: UnixTime) -> bool {
+    now >= ends || ends.since(now) > GRACE
 }
 
 #[cfg(test)]
@@ -99,6 +104,18 @@ mod tests {
     fn a_second_outage_within_the_first_keeps_the_same_set() {
         let looks: &[(u64, &[usize])] = &[(0, &[0, 1, 2]), (10, &[]), (50, &[1]), (60, &[]), (900, &[])];
         assert_eq!(live(looks), [0, 1, 2]);
+    }
+
+    #[test]
+    fn a_clock_that_goes_back_ends_the_time_that_is_given() {
+        let mut outage = Outage::default();
+        outage.live(UnixTime(100_000), &[0, 1]);
+        outage.live(UnixTime(100_002), &[]);
+        assert_eq!(outage.live(UnixTime(100_010), &[0]), [0, 1]);
+        assert!(!outage.is_over(UnixTime(100_010)));
+        let back = UnixTime(96_420);
+        assert!(outage.is_over(back), "an hour back");
+        assert_eq!(outage.live(back, &[0]), [0]);
     }
 
     #[test]

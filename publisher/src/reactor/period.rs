@@ -6,7 +6,7 @@ use super::takeover::Takeover;
 use crate::consensus::Fingerprint;
 use crate::descriptor::{BuildError, Draft, size_class};
 use crate::merge::{Choice, Memo, Merged, Places};
-use crate::revision::{CounterKey, position};
+use crate::revision::{CounterKey, MAX_POSITION, position};
 use crate::state::PeriodState;
 use onionkeep_common::cert::{CertType, UncheckedCert};
 use onionkeep_common::keys::KeyError;
@@ -42,6 +42,8 @@ pub(super) struct Answer {
     pub(super) at: Option<UnixTime>,
     /// Counter of the last upload that it confirmed, and when.
     pub(super) stored: Option<(u64, UnixTime)>,
+    /// Whether it has refused what it was sent, and stored nothing since.
+    pub(super) refuses: bool,
 }
 
 /// A descriptor that was uploaded.
@@ -256,7 +258,7 @@ impl Period {
         answer.result = result;
         answer.at = Some(now);
         if let Some(revision) = stored {
-            answer.stored = Some((revision, now));
+            (answer.stored, answer.refuses) = (Some((revision, now)), false);
             self.refusals = 0;
         }
     }
@@ -283,7 +285,8 @@ impl Period {
     }
 
     /// An HSDir has refused the upload with this number; `asked_for`: the HSDirs can be asked for their counters.
-    pub(super) fn refused(&mut self, number: u64, asked_for: bool) {
+    pub(super) fn refused(&mut self, hsdir: Fingerprint, number: u64, asked_for: bool) {
+        self.answers.entry(hsdir).or_default().refuses = true;
         if self.first_refusal(number) && !asked_for {
             self.raise();
         }
@@ -307,14 +310,30 @@ impl Period {
         news
     }
 
-    /// An upload was refused for the first time: true unless this is about the same upload again.
-    pub(super) fn first_refusal(&mut self, number: u64) -> bool {
-        let first = self.refused != Some(number);
-        self.refused = Some(number);
+    /// An upload was refused for the first time: true unless this is about the same upload again, or an HSDir that is alone in refusing
+    /// does so once more.
+    fn first_refusal(&mut self, number: u64) -> bool {
+        let first = self.refused != Some(number) && (self.refusals == 0 || self.is_refused_by_several());
         if first {
+            self.refused = Some(number);
             self.refusals = self.refusals.saturating_add(1);
         }
         first
+    }
+
+    /// Whether more than one HSDir refuses what it was sent since the last upload to all, or every one. One alone may do so whatever it is
+    /// sent.
+    fn is_refused_by_several(&self) -> bool {
+        let round = self.last.map_or(0, |last| last.round);
+        let sent = |answer: &&Answer| answer.sent.is_some_and(|(revision, _hash)| revision >= round);
+        let sent = self.answers.values().filter(sent);
+        let (refusing, others): (Vec<_>, Vec<_>) = sent.partition(|answer| answer.refuses);
+        refusing.len() > 1 || others.is_empty()
+    }
+
+    /// Whether an HSDir refuses what it is sent.
+    pub(super) fn is_refused_by(&self, hsdir: &Fingerprint) -> bool {
+        self.answers.get(hsdir).is_some_and(|answer| answer.refuses)
     }
 
     /// Whether an upload was refused since the last one that was stored.
@@ -322,14 +341,14 @@ impl Period {
         self.refusals > 0
     }
 
-    /// Raises the counter above what an HSDir may have seen, each time further; not at the first refusal. That may have been an
+    /// Raises the counter above what HSDirs may have seen, each time further; not at the first refusal. That may have been an
     /// upload of the same second by a peer, whom the next try passes by the time alone; a raise would put ours so far above the
-    /// curve that the peer would be refused for minutes.
-    pub(super) fn raise(&mut self) {
-        if let Some(further) = self.refusals.checked_sub(2) {
-            let raise = RAISE << further.min(RAISE_MOST);
-            self.state.revision = self.state.revision.saturating_add(raise);
-        }
+    /// curve that the peer would be refused for minutes. Nor above the end of the curve: no publisher comes there by the time.
+    fn raise(&mut self) {
+        let Some(further) = self.refusals.checked_sub(2) else { return };
+        let raised = self.state.revision.saturating_add(RAISE << further.min(RAISE_MOST));
+        let end = self.counter.counter_at(MAX_POSITION).unwrap_or_default();
+        self.state.revision = self.state.revision.max(raised.min(end));
     }
 }
 

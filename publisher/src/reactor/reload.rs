@@ -16,6 +16,9 @@ use onionkeep_common::{OnionAddress, UnixTime};
 
 /// What is to be done about things that a reload cannot change.
 const RESTART: &str = "restart the publisher for that, or take the change back";
+/// What it means if run-time changes could not be removed.
+const LEFT: &str =
+    "run-time changes that a reload has ended are back after a restart, unless another reload removes them";
 /// The fewest characters that name a service.
 const SHORTEST: usize = 4;
 
@@ -115,11 +118,7 @@ impl Reactor {
         let tor_config = new.tor.connection().map_err(unusable)?;
         self.check_unchanged(&new)?;
         let services = new.services.clone();
-        for service in &services {
-            // What was changed at run time ends here, also for the next start.
-            let kept = self.state.keep_backends(&service.address, &service.backends, &service.backends);
-            kept.map_err(|error| unwritten(&error))?;
-        }
+        // From here on nothing can fail: a reload is whole or nothing.
         (self.config, self.tor_config) = (new, tor_config);
         let old = self.addresses();
         let (mut to_plan, mut begun, mut changed) = (Vec::new(), 0_usize, 0_usize);
@@ -133,13 +132,43 @@ impl Reactor {
                 self.with(number, |frontend, hands| plan = frontend.reconfigure(service, hands));
                 to_plan.extend(plan.then_some(number));
             } else {
-                to_plan.push(self.begin(service));
+                let begins = Frontend::new(
+                    self.next_frontend,
+                    (service, &self.config.state_dir),
+                    &self.secret,
+                    clock::now(),
+                );
+                to_plan.push(self.enter(begins));
                 begun = begun.saturating_add(1);
             }
         }
         self.plan(&to_plan);
         let same = old.len().saturating_sub(ended).saturating_sub(changed);
-        Ok(format!("{begun} services new, {ended} gone, {changed} changed, {same} as before"))
+        let done = format!("{begun} services new, {ended} gone, {changed} changed, {same} as before");
+        Ok(match self.end_run_time_changes() {
+            0 => done,
+            left => format!(
+                "{done}; {left} with run-time changes that stay on the disk, see the alarm state-fault"
+            ),
+        })
+    }
+
+    /// What was changed at run time ends here, also for the next start; for how many services it would not.
+    fn end_run_time_changes(&mut self) -> usize {
+        let mut left = 0_usize;
+        for frontend in self.frontends.values_mut() {
+            let (address, file) = (frontend.config.address, frontend.file.clone());
+            let Err(error) = self.state.keep_backends(&address, &file, &file) else {
+                let over = |problem: &mut String| problem.ends_with(LEFT);
+                drop(frontend.state_problem.take_if(over));
+                continue;
+            };
+            left = left.saturating_add(1);
+            let line = frontend.line(log::error("state")).with("error", &error).with("try", error.advice());
+            line.with("meaning", LEFT).write();
+            frontend.state_problem = Some(format!("{error}: {LEFT}"));
+        }
+        left
     }
 
     /// Whether everything that only a restart can change is as it was.
@@ -167,7 +196,6 @@ impl Reactor {
     /// Starts a service, with its backends as they were changed at run time before.
     pub(super) fn begin(&mut self, service: &ServiceConfig) -> usize {
         let number = self.next_frontend;
-        self.next_frontend = number.saturating_add(1);
         let mut frontend =
             Frontend::new(number, (service, &self.config.state_dir), &self.secret, clock::now());
         let kept = match self.state.backends(&service.address, &service.backends) {
@@ -191,6 +219,13 @@ impl Reactor {
             frontend.file.clone_from(&service.backends);
             frontend.line(log::info("run-time-changes")).with("backends", changed.backends.len()).write();
         }
+        self.enter(frontend)
+    }
+
+    /// Puts a new frontend to work; its number.
+    fn enter(&mut self, frontend: Frontend) -> usize {
+        let number = frontend.index;
+        self.next_frontend = number.saturating_add(1);
         self.frontends.insert(number, frontend);
         if self.link.as_ref().is_some_and(|link| link.ready) {
             self.with(number, |frontend, hands| frontend.feed(Event::TorUp, hands));

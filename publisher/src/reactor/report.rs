@@ -13,7 +13,7 @@ use crate::status::{
     BackendStatus, DescriptorStatus, Document, HsDirStatus, Legacy, OtherStatus, ServiceStatus, TorStatus,
 };
 use data_encoding::BASE64_NOPAD;
-use onionkeep_common::OnionAddress;
+use onionkeep_common::{OnionAddress, TimePeriod};
 
 impl Reactor {
     /// The status document as JSON.
@@ -98,7 +98,12 @@ impl Frontend {
 
     /// The period at work behind a descriptor.
     pub(super) fn period_of(&self, desc: &Desc) -> Option<&Period> {
-        self.periods.iter().find(|period| period.state.period == desc.plan().role.period)
+        self.period_at(desc.plan().role.period)
+    }
+
+    /// The state and more of a period; none if it could not be made or read.
+    pub(super) fn period_at(&self, at: TimePeriod) -> Option<&Period> {
+        self.periods.iter().find(|period| period.state.period == at)
     }
 
     /// What is to be said about a descriptor.

@@ -15,6 +15,19 @@ pub(super) fn some(hsdirs: &[Fingerprint], count: usize, dice: &mut dyn Dice) ->
     chosen
 }
 
+/// The same, and those for which `first` holds before all others.
+pub(super) fn some_of(
+    hsdirs: &[Fingerprint],
+    count: usize,
+    first: impl Fn(&Fingerprint) -> bool,
+    dice: &mut dyn Dice,
+) -> Vec<Fingerprint> {
+    let (first, others): (Vec<_>, Vec<_>) = hsdirs.iter().partition(|hsdir| first(hsdir));
+    let mut chosen = some(&first, count, dice);
+    chosen.extend(some(&others, count.saturating_sub(chosen.len()), dice));
+    chosen
+}
+
 /// Whose turn it is to be asked alone.
 ///
 /// Of a set that does not change, each is asked once before any is asked again. So `m` of them that hide something are
@@ -50,6 +63,20 @@ mod tests {
 
     fn set(numbers: std::ops::Range<u8>) -> Vec<Fingerprint> {
         numbers.map(|number| Fingerprint([number; 20])).collect()
+    }
+
+    #[test]
+    fn those_that_are_wanted_come_before_all_others() {
+        for seed in 1..50 {
+            let (mut dice, set) = (TestDice(seed), set(0..8));
+            for wanted in 0..=5 {
+                let first = |hsdir: &Fingerprint| set[8 - wanted..].contains(hsdir);
+                let chosen = some_of(&set, 3, first, &mut dice);
+                let different: BTreeSet<_> = chosen.iter().collect();
+                assert_eq!((chosen.len(), different.len()), (3, 3), "{chosen:?}");
+                assert_eq!(chosen.iter().filter(|hsdir| first(hsdir)).count(), wanted.min(3));
+            }
+        }
     }
 
     #[test]

@@ -85,6 +85,8 @@ pub(super) enum ServiceDone {
     Probed {
         /// Which backend.
         backend: usize,
+        /// The number of the way in which it was probed.
+        way: u64,
         /// What was found.
         probed: Probed,
     },
@@ -179,14 +181,14 @@ pub(super) async fn counter(
     ServiceDone::Counter { period, answers }
 }
 
-/// Probes a backend.
+/// Probes a backend, in the way with this number.
 pub(super) async fn probe_backend(
     socks: SocksAddr,
-    backend: usize,
+    (backend, way): (usize, u64),
     question: Question,
     deadline: Duration,
 ) -> ServiceDone {
-    ServiceDone::Probed { backend, probed: probe(&socks, &question, deadline).await }
+    ServiceDone::Probed { backend, way, probed: probe(&socks, &question, deadline).await }
 }
 
 /// Asks the signer, the bundles, or both.

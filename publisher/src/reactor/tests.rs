@@ -5,6 +5,8 @@ mod bundled;
 mod foreign;
 mod heard;
 mod isolation;
+mod probing;
+mod reloads;
 mod running;
 pub(super) mod seconds;
 mod stage;

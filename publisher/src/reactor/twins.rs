@@ -228,7 +228,7 @@ impl World {
                 Stored::Yes
             } else {
                 self.twins[at].refused += 1;
-                self.twins[at].period(period).refused(number, fetched);
+                self.twins[at].period(period).refused(*hsdir, number, fetched);
                 Stored::Rejected
             };
             self.later(at, 2, Event::Uploaded { period, hsdir: *hsdir, number, stored });

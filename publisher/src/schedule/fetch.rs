@@ -185,9 +185,9 @@ impl BackendClock {
         }
     }
 
-    /// Probes every `every` **seconds** from now on, or no longer.
+    /// Probes every `every` **seconds** from now on, or no longer; one that is under way does not count.
     fn set_probing(&mut self, now: UnixTime, every: Option<u64>) {
-        self.probe_every = every;
+        (self.probe_every, self.probing) = (every, None);
         self.next_probe = now.plus(every.unwrap_or_default().min(SOON));
     }
 
@@ -296,12 +296,10 @@ impl Machine {
         self.note_answered(now);
     }
 
-    /// Probes the backends every `every` **seconds** from now on, or no longer.
+    /// Probes the backends in another way, every `every` **seconds** from now on, or no longer. Nobody waits for probes that are under way.
     pub fn set_probing(&mut self, now: UnixTime, every: Option<u64>) {
-        if self.probe_every != every {
-            self.probe_every = every;
-            self.backends.values_mut().for_each(|clock| clock.set_probing(now, every));
-        }
+        self.probe_every = every;
+        self.backends.values_mut().for_each(|clock| clock.set_probing(now, every));
     }
 
     /// A fetch of a backend's descriptor has ended.

@@ -17,6 +17,26 @@ pub(in super::super) fn period(secret: u8) -> Period {
     Period::new(&crate::config::tests::A.parse().unwrap(), state, &[secret; 32]).unwrap()
 }
 
+/// HSDirs of a descriptor.
+const HSDIRS: u8 = 8;
+
+fn hsdir(number: u8) -> Fingerprint {
+    Fingerprint([number; 20])
+}
+
+/// The counter of an upload to all HSDirs.
+fn sent_to_all(period: &mut Period, now: UnixTime) -> u64 {
+    let revision = period.advance(now, RUN).unwrap();
+    period.uploaded(now, revision, false, &[]);
+    (1..=HSDIRS).for_each(|number| period.sent(now, hsdir(number), revision, "a"));
+    revision
+}
+
+/// The last counter of the curve.
+fn end(period: &Period) -> u64 {
+    period.counter.counter_at(MAX_POSITION).unwrap()
+}
+
 #[test]
 fn counters_rise_even_in_one_second_and_when_the_clock_goes_back() {
     let mut period = period(1);
@@ -43,11 +63,13 @@ fn refusals_raise_the_counter_above_another_publishers_within_a_few_tries() {
         let theirs = period(other).advance(RUN.plus(172_000), RUN).unwrap();
         let mut ours = period(1);
         let mut tries: u64 = 0;
-        while ours.advance(RUN.plus(172_000), RUN).unwrap() <= theirs {
+        while sent_to_all(&mut ours, RUN.plus(172_000)) <= theirs {
             tries += 1;
-            assert!(ours.first_refusal(tries));
-            assert!(!ours.first_refusal(tries), "eight refusals of one upload are one");
-            ours.raise();
+            for number in 1..=HSDIRS {
+                let before = ours.state.revision;
+                ours.refused(hsdir(number), tries, false);
+                assert!(ours.state.revision == before || number == 1, "eight refusals of one upload are one");
+            }
         }
         assert!(tries <= 3, "{tries} tries");
     }
@@ -58,16 +80,65 @@ fn each_refusal_in_a_row_raises_further_and_success_ends_the_row() {
     let mut period = period(1);
     let mut raises = Vec::new();
     for number in 1..12 {
-        let before = period.state.revision;
-        period.first_refusal(number);
-        period.raise();
+        let before = sent_to_all(&mut period, RUN.plus(1000));
+        (1..=HSDIRS).for_each(|hsdirs| period.refused(hsdir(hsdirs), number, false));
         raises.push(period.state.revision - before);
     }
     assert_eq!(raises[..4], [0, RAISE, RAISE * 2, RAISE * 4]);
-    assert_eq!(raises.last(), Some(&(RAISE << RAISE_MOST)));
+    assert!(raises.iter().all(|raise| *raise <= RAISE << RAISE_MOST));
+    assert!(period.state.revision <= end(&period) + 11, "no raise leads above the end of the curve");
     assert!(period.is_refused());
     period.answered(RUN, Fingerprint([1; 20]), "stored".to_owned(), Some(5));
     assert!(!period.is_refused());
+}
+
+#[test]
+fn hsdirs_that_always_refuse_move_the_counter_only_if_they_are_several() {
+    // (HSDirs that refuse, whether they can be asked), and whether the counter leaves the curve.
+    for (refusing, asked_for, leaves) in
+        [(1, false, false), (1, true, false), (2, false, true), (2, true, true)]
+    {
+        let mut period = period(1);
+        let revision = sent_to_all(&mut period, RUN.plus(50_000));
+        for number in refusing + 1..=HSDIRS {
+            period.answered(RUN, hsdir(number), "stored".to_owned(), Some(revision));
+        }
+        for number in 1..=10 {
+            if number > 1 {
+                let again = period.advance(RUN.plus(50_000 + number * 400), RUN).unwrap();
+                period.uploaded(RUN, again, true, &[]);
+                (1..=refusing).for_each(|hsdirs| period.sent(RUN, hsdir(hsdirs), again, "b"));
+            }
+            (1..=refusing).for_each(|hsdirs| period.refused(hsdir(hsdirs), number, asked_for));
+            assert!(!asked_for || !period.learned(Some(revision)));
+        }
+        let after = period.advance(RUN.plus(54_300), RUN).unwrap();
+        let position = period.counter.position_of(after);
+        assert_eq!(position != Some(54_301), leaves, "{refusing}, asked for: {asked_for}, {position:?}");
+    }
+}
+
+#[test]
+fn the_only_hsdir_moves_the_counter_too() {
+    let mut period = period(1);
+    for number in 1..=3 {
+        let revision = period.advance(RUN.plus(50_000), RUN).unwrap();
+        period.uploaded(RUN, revision, false, &[]);
+        period.sent(RUN, hsdir(1), revision, "a");
+        period.refused(hsdir(1), number, false);
+    }
+    assert!(period.state.revision > period.counter.counter_at(51_000).unwrap());
+}
+
+#[test]
+fn only_a_counter_that_was_seen_leads_above_the_end_of_the_curve() {
+    let mut period = period(1);
+    let beyond = end(&period) + 1000;
+    assert!(period.seen(beyond));
+    for number in 1..=10 {
+        assert_eq!(sent_to_all(&mut period, RUN.plus(50_000)), beyond + number, "one by one");
+        (1..=HSDIRS).for_each(|hsdirs| period.refused(hsdir(hsdirs), number, false));
+    }
 }
 
 #[test]
@@ -77,9 +148,12 @@ fn two_uploads_of_one_second_are_settled_by_the_time_and_stay_on_the_curve() {
     let same = one.advance(at(0), RUN).unwrap();
     assert_eq!(two.advance(at(0), RUN).unwrap(), same);
     // Each is refused where the other was first. One can ask the HSDirs, and hears nothing new.
-    one.refused(1, true);
+    for period in [&mut one, &mut two] {
+        (1..=HSDIRS).for_each(|number| period.sent(at(0), hsdir(number), same, "a"));
+    }
+    one.refused(hsdir(1), 1, true);
     assert!(!one.learned(Some(same)));
-    two.refused(1, false);
+    two.refused(hsdir(2), 1, false);
     let (first, second) = (one.advance(at(2), RUN).unwrap(), two.advance(at(3), RUN).unwrap());
     assert_eq!([first, second].map(|own| one.counter.position_of(own)), [Some(50_003), Some(50_004)]);
     assert!(one.advance(at(4), RUN).unwrap() > second, "no minutes in which the other is refused");

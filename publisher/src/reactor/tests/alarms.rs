@@ -68,6 +68,18 @@ fn clients(folder: &Path, count: u8) {
     }
 }
 
+/// Puts a file where the folder of clients is to be.
+fn no_folder_of_clients(folder: &Path) {
+    std::fs::remove_dir_all(folder.join("clients")).unwrap();
+    std::fs::write(folder.join("clients"), "").unwrap();
+}
+
+/// Puts the folder there again.
+fn folder_of_clients(folder: &Path) {
+    std::fs::remove_file(folder.join("clients")).unwrap();
+    clients(folder, 2);
+}
+
 /// Takes the service's state away, and puts a file in its place.
 fn take_state(folder: &Path) {
     let own = folder.join("state").join(address(FAILS).bare().to_string());
@@ -165,6 +177,10 @@ fn of_service() -> Vec<Row> {
                 (30, 60),
             )
         },
+        Row {
+            lines: "authorized_clients = \"FOLDER/clients\"\n",
+            ..row(&["no-clients"], Act::Files(no_folder_of_clients), Act::Files(folder_of_clients), (30, 60))
+        },
         row(&["state-fault"], Act::Files(take_state), Act::Files(give_state), (6000, 7200)),
     ]
 }
@@ -225,6 +241,29 @@ async fn what_is_wrong_raises_its_alarm_and_its_end_clears_it() {
         let cleared = stage.until(&[], row.within.1, &what).await;
         println!("{what}: raised after {raised} s, cleared after {cleared} s");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn clients_that_cannot_be_looked_at_are_one_line_and_stay() {
+    let mut stage = Stage::start(|folder| {
+        clients(folder, 2);
+        let mut setups: [Setup; SERVICES] = Default::default();
+        setups[FAILS].lines = format!("authorized_clients = \"{}/clients\"\n", folder.display());
+        setups
+    });
+    stage.pass(60).await;
+    stage.act(Act::Files(no_folder_of_clients)).await;
+    stage.pass(600).await;
+    let said = |stage: &Stage| {
+        let lines = stage.log().iter().filter(|line| line.starts_with("error clients ")).cloned();
+        lines.collect::<Vec<_>>()
+    };
+    assert!(matches!(&said(&stage)[..], [line] if line.contains("kept=2")), "{:#?}", said(&stage));
+    stage.act(Act::Files(folder_of_clients)).await;
+    stage.pass(60).await;
+    stage.act(Act::Files(no_folder_of_clients)).await;
+    stage.pass(60).await;
+    assert_eq!(said(&stage).len(), 2, "it was well in between: {:#?}", said(&stage));
 }
 
 /// The names in findings.

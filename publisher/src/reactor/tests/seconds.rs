@@ -70,3 +70,22 @@ async fn what_is_due_is_done_within_a_second_also_if_much_else_happens() {
         assert!(done >= 8 * count, "service {service}, {at} s after the start: {done}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn while_tor_is_away_the_loop_sleeps_also_if_the_consensus_was_being_read() {
+    let mut stage = Stage::start(|_folder| <[Setup; SERVICES]>::default());
+    stage.pass(300).await;
+    // tor hangs up at the next word, which is the question for this consensus, and at every one after that.
+    stage.instead("", Some(""));
+    stage.port.emit("650 STATUS_CLIENT NOTICE CONSENSUS_ARRIVED\n");
+    stage.pass(120).await;
+    assert!(stage.log().iter().any(|line| line.contains("name=tor-away")), "{:#?}", stage.log());
+    LOOKS.set(Some(BTreeMap::new()));
+    stage.pass(600).await;
+    let awake = LOOKS.take().unwrap().len() / SERVICES;
+    assert!(awake < 120, "it was awake in {awake} of 600 seconds");
+    stage.instead("", None);
+    stage.pass(120).await;
+    let after = stage.log().iter().rposition(|line| line.contains("info tor ready")).unwrap();
+    assert!(stage.log()[after..].iter().any(|line| line.contains("info consensus")), "it is read again");
+}
