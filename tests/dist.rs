@@ -156,7 +156,8 @@ fn every_command_has_its_section_with_words() {
 /// What bash proposes after these words.
 fn proposed(program: &str, file: &Path, words: &[&str]) -> String {
     let list: Vec<_> = words.iter().map(|word| format!("'{word}'")).collect();
-    let [.., before, last] = words else { panic!("two words at least") };
+    let mut ends = words.iter().rev();
+    let (last, before) = (ends.next().unwrap(), ends.next().unwrap());
     let script = format!(
         "source '{}'; COMP_WORDS=({}); COMP_CWORD={}; _{} {program} '{last}' '{before}'; echo \"${{COMPREPLY[*]}}\"",
         file.display(),
