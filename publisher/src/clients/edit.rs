@@ -37,6 +37,9 @@ pub enum EditError {
     /// There is a client of this name.
     #[error("{0} is there already")]
     Exists(PathBuf),
+    /// There is a file where the secret half was to be written.
+    #[error("{0} is there already")]
+    Taken(PathBuf),
     /// A descriptor has no room for another client.
     #[error(
         "{folder} has {most} clients, and a descriptor with {points} introduction points has room for no more"
@@ -103,6 +106,7 @@ impl EditError {
             }
             Self::Which(_) | Self::NoService(_) => "name it with --onion ADDRESS",
             Self::Exists(_) => "choose another name, or take that client out first with `client remove NAME`",
+            Self::Taken(_) => "name a new file with --to",
             Self::Unknown(_) => "see `client list`",
             Self::NoRoom { .. } => {
                 "take another client out first with `client remove NAME`; fewer intro_points leave room for more clients"
@@ -256,7 +260,7 @@ impl From<FileError> for EditError {
     fn from(error: FileError) -> Self {
         match error {
             FileError::Io { act, path, source } => Self::Io { act, path, source },
-            FileError::Taken { path } => Self::Exists(path),
+            FileError::Taken { path } => Self::Taken(path),
             FileError::Leftover { path } => Self::Leftover(path),
             // Nothing is read here, so nothing is found to be damaged.
             FileError::Damaged { path, what } => {

@@ -173,7 +173,7 @@ fn add_list_remove() {
     assert_eq!(fs::metadata(&to).unwrap().permissions().mode() & 0o777, 0o600);
     let secret = fs::read_to_string(&to).unwrap();
     assert_eq!(ClientKey::from_auth_private(&secret).ok().map(|key| key.public()), Some(added.public));
-    assert!(matches!(add(&config, "carol", None, Some(&to)), Err(EditError::Exists(_))));
+    assert!(matches!(add(&config, "carol", None, Some(&to)), Err(EditError::Taken(_))));
     assert_eq!(fs::read_to_string(&to).unwrap(), secret, "a key is never written over");
 
     let names: Vec<_> = list(&config, None).unwrap().clients.into_iter().map(|client| client.name).collect();
