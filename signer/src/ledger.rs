@@ -39,7 +39,7 @@ use segments::FILE;
 
 /// The file that is locked while a signer uses the ledger.
 const LOCK: &str = "lock";
-/// A file that has grown to this many octets is followed by the next one.
+/// A file that has grown by this many octets, beside what it repeats, is followed by the next one.
 const SEGMENT_MAX: u64 = 4 << 20;
 /// Lines after which a checkpoint is due.
 const CHECKPOINT_EVERY: u64 = 64;
@@ -53,7 +53,9 @@ pub struct Ledger {
     file: File,
     /// Octets of whole lines in the file.
     len: u64,
-    /// At which length the next file is begun.
+    /// Octets of the lines that it repeats from the files before.
+    repeated: u64,
+    /// How many octets more there may be before the next file is begun.
     segment_max: u64,
     /// The number of the file.
     segment: u64,
@@ -125,6 +127,7 @@ impl Ledger {
             dir: state_dir.to_owned(),
             file,
             len: read.whole,
+            repeated: read.repeated,
             segment_max: SEGMENT_MAX,
             segment: read.segment,
             doubtful: false,
@@ -207,7 +210,7 @@ impl Ledger {
         self.append_all(now, [event])
     }
 
-    /// Records events that belong together, all of them or none, and gives the last line's number.
+    /// Records events that belong together, and gives the last line's number.
     ///
     /// # Errors
     /// As [`Ledger::append`].
@@ -216,12 +219,21 @@ impl Ledger {
         now: UnixTime,
         events: impl IntoIterator<Item = Event>,
     ) -> Result<u64, LedgerError> {
-        if self.doubtful {
-            self.mend()?;
-        }
-        if self.len > self.segment_max {
+        self.be_sound()?;
+        // What is repeated counts for nothing: it would make each file full from the start.
+        if self.len.saturating_sub(self.repeated) > self.segment_max {
             self.rotate(now)?;
         }
+        self.add(now, events)
+    }
+
+    /// Mends the file if it is in doubt.
+    fn be_sound(&mut self) -> Result<(), LedgerError> {
+        if self.doubtful { self.mend() } else { Ok(()) }
+    }
+
+    /// Writes lines into the file as it is.
+    fn add(&mut self, now: UnixTime, events: impl IntoIterator<Item = Event>) -> Result<u64, LedgerError> {
         let (mut seq, mut head) = (self.seq, self.head);
         let next = |event| {
             seq = seq.saturating_add(1);
@@ -249,8 +261,10 @@ impl Ledger {
 
     /// Records a checkpoint, if its signature is by the audit key.
     ///
+    /// It never begins a further file: what that repeats would stand between the checkpoint and the line that it covers.
+    ///
     /// # Errors
-    /// Why it is not recorded.
+    /// Why it is not recorded. A line that is too far back by now must be followed by a signature of the newest one.
     pub fn checkpoint(
         &mut self,
         now: UnixTime,
@@ -263,7 +277,14 @@ impl Ledger {
             Ok(()) | Err(AuditKeyError::NoP256) => {}
             Err(why) => return Err(why.to_string()),
         }
-        let recorded = self.append(now, Event::Checkpoint { seq, head, signature });
+        self.be_sound().map_err(|error| error.in_full())?;
+        if !chain::reaches(self.seq, seq) {
+            let last = self.seq;
+            return Err(format!(
+                "line {seq} is too far before the last one, {last}: that one is to be signed"
+            ));
+        }
+        let recorded = self.add(now, [Event::Checkpoint { seq, head, signature }]);
         recorded.map(drop).map_err(|error| error.in_full())
     }
 
@@ -299,8 +320,8 @@ impl Ledger {
             // The change to the next file was made, but not seen to be made.
             let mut chain = Chain::after(self.seq, self.head, self.key);
             let found = segments::adopt(&path, segment, &mut chain)?;
-            (self.segment, self.len, self.seq, self.head) =
-                (segment, found.whole, chain.last(), chain.head());
+            (self.segment, self.len, self.repeated) = (segment, found.whole, found.repeated);
+            (self.seq, self.head) = (chain.last(), chain.head());
             state::sync_directory(&self.dir).map_err(failed(&path, "made to last"))?;
         } else {
             let good = segments::good_part(&path, self.segment, self.len, self.head)?;
@@ -333,7 +354,7 @@ impl Ledger {
         self.file = renamed.map_err(failed(&path, "followed by the next file"))?;
         self.doubtful = false;
         self.segment = segment;
-        self.len = octets(&text);
+        (self.len, self.repeated) = (octets(&text), octets(&text));
         lines.iter().for_each(|line| self.went_on(line));
         Ok(())
     }

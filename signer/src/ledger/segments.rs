@@ -24,6 +24,8 @@ pub struct Found {
     pub segment: u64,
     /// Octets of its whole lines.
     pub whole: u64,
+    /// Octets of those with which it begins because they hold on: they are in the files before too.
+    pub repeated: u64,
     /// Octets after its last line end.
     pub torn: u64,
 }
@@ -124,6 +126,9 @@ pub fn lines(
         let line = chain.take(text, number == 1).map_err(broken)?;
         each(&line, number).map_err(broken)?;
         found.whole = found.whole.saturating_add(len);
+        if chain.is_repeating() {
+            found.repeated = found.whole;
+        }
     }
     Ok(found)
 }
