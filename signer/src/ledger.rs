@@ -315,7 +315,7 @@ impl Ledger {
     /// Brings file and memory together again after a failure that left the file in doubt.
     fn mend(&mut self) -> Result<(), LedgerError> {
         let path = self.dir.join(FILE);
-        let (segment, _time) = segments::first_line(&path)?;
+        let segment = segments::first_segment(&path)?;
         if segment > self.segment {
             // The change to the next file was made, but not seen to be made.
             let mut chain = Chain::after(self.seq, self.head, self.key);

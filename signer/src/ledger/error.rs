@@ -61,7 +61,7 @@ impl Explain for LedgerError {
     fn hint(&self) -> String {
         let hint = match self {
             Self::Missing(_) => {
-                "restore it from a backup; onionkeep-signer init makes it once, on a new machine"
+                "put this file back, from the backup or from where it was moved to; only where there never was a ledger: onionkeep-signer init"
             }
             Self::Broken { .. } => {
                 "keep the file as evidence and restore the ledger from a backup; docs/LEDGER.md says what is lost"

@@ -76,7 +76,7 @@ impl<'f> Checker<'f> {
                 self.export(path)?;
                 continue;
             }
-            let (segment, _time) = segments::first_line(path)?;
+            let segment = segments::first_segment(path)?;
             let Self { chain, asked, expected, report, each } = &mut self;
             let found = segments::walk(path, segment_after(chain, segment), chain, |line, _number| {
                 note(asked, *expected, report, line)?;
@@ -193,7 +193,7 @@ fn fits(cert: &EncodedCert, slot: &Slot, time: UnixTime) -> bool {
 /// [`LedgerError`] if there is none, or one between is missing.
 pub fn files_in(state_dir: &Path) -> Result<Vec<PathBuf>, LedgerError> {
     let newest = state_dir.join(FILE);
-    let (segment, _time) = segments::first_line(&newest)?;
+    let segment = segments::first_segment(&newest)?;
     let older = (1..segment).map(|segment| segments::path(state_dir, segment));
     // Those that were moved away are missing at the front only; a gap is found when it is read.
     let mut files: Vec<_> = older.skip_while(|path| !path.exists()).collect();

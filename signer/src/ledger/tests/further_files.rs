@@ -150,3 +150,80 @@ fn what_a_file_repeats_does_not_make_it_full() {
     drop(ledger);
     assert!((1..13).all(|seed| open(&dir).unwrap().memory().place_of(&desc_key(seed)).is_some()));
 }
+
+/// A ledger in whose first file eight keys were asked for, and which has gone on with these lines at these times.
+fn after_requests(later: &[(UnixTime, Event)]) -> (tempfile::TempDir, Ledger) {
+    let (dir, mut ledger) = new();
+    for seed in 1..9 {
+        ledger.append(NOW.plus(u64::from(seed)), asked(seed, 100)).unwrap();
+    }
+    ledger.rotate_after_for_test(1);
+    for (time, event) in later {
+        ledger.append(*time, event.clone()).unwrap();
+        ledger.rotate_after_for_test(1 << 20);
+    }
+    assert_eq!(ledger.segment, 2);
+    drop(ledger);
+    let ledger = open(&dir).unwrap();
+    (dir, ledger)
+}
+
+fn start() -> Event {
+    Event::Start { version: "0.1.0".to_owned(), cut: 0 }
+}
+
+#[test]
+fn a_wrong_clock_makes_no_key_forgotten() {
+    let (old, far) = (UnixTime(1_150_000_000), UnixTime(2_400_000_000));
+    let deny = Event::Deny(Denied::Key(desc_key(99)));
+    for later in [
+        // A start in 2006 began the file, then the clock was set.
+        vec![(old, start()), (NOW.plus(60), start())],
+        // A denial in 2046, and nothing or much after it.
+        vec![(NOW.plus(60), start()), (far, deny.clone())],
+        vec![(far, start()), (NOW.plus(60), start())],
+        vec![(old, start()), (far, deny), (NOW.plus(3600), asked(20, 100))],
+        // A request in 2006, which a signer could let pass that had forgotten those before.
+        vec![(old, asked(20, 100)), (NOW.plus(3600), asked(21, 100))],
+    ] {
+        let (_dir, ledger) = after_requests(&later);
+        let place = memory::Place::of(&slot(1, 100));
+        assert!((1..9).all(|seed| ledger.memory().place_of(&desc_key(seed)) == Some(place)), "{later:?}");
+        assert!(ledger.memory().keys_at(&place) >= 8);
+        assert!(ledger.memory().latest() >= NOW.plus(8));
+    }
+}
+
+#[test]
+fn files_that_were_moved_away_are_missed_only_if_the_rules_could_need_them() {
+    let first = |dir: &tempfile::TempDir| segments::path(dir.path(), 1);
+    // The file before may be full of requests.
+    let (dir, ledger) = after_requests(&[(NOW.plus(40 * 86_400), start())]);
+    drop(ledger);
+    std::fs::rename(first(&dir), dir.path().join("away")).unwrap();
+    assert!(matches!(open(&dir), Err(LedgerError::Missing(path)) if path == first(&dir)));
+    // Twelve periods of requests lie in the newest file: the one before it is not read.
+    for (days, enough) in [(11, false), (12, false), (13, true)] {
+        let last = NOW.plus(days * 86_400);
+        let (dir, ledger) = after_requests(&[(NOW.plus(60), asked(20, 100)), (last, asked(21, 112))]);
+        drop(ledger);
+        std::fs::remove_file(first(&dir)).unwrap();
+        assert_eq!(open(&dir).is_ok(), enough, "{days}");
+    }
+    // On a signer for ceremonies alone nobody asks: the newest two files are enough, a gap is not.
+    let (dir, mut ledger) = new();
+    ledger.rotate_after_for_test(1);
+    for _file in 2..6 {
+        ledger.append(NOW, start()).unwrap();
+    }
+    assert_eq!(ledger.segment, 5);
+    drop(ledger);
+    std::fs::remove_file(segments::path(dir.path(), 2)).unwrap();
+    assert!(matches!(open(&dir), Err(LedgerError::Missing(path)) if path == segments::path(dir.path(), 2)));
+    std::fs::remove_file(first(&dir)).unwrap();
+    assert!(open(&dir).is_ok());
+    std::fs::remove_file(segments::path(dir.path(), 3)).unwrap();
+    assert!(open(&dir).is_ok());
+    std::fs::remove_file(segments::path(dir.path(), 4)).unwrap();
+    assert!(matches!(open(&dir), Err(LedgerError::Missing(_))));
+}
