@@ -212,6 +212,8 @@ impl Ledger {
 
     /// Records events that belong together, and gives the last line's number.
     ///
+    /// An error records none of them; a power cut may leave some: whoever needs all looks at what is known after a start.
+    ///
     /// # Errors
     /// As [`Ledger::append`].
     pub fn append_all(

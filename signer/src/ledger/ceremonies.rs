@@ -5,7 +5,7 @@
 use super::event::{Event, Requested};
 use super::line::Line;
 use super::memory::Place;
-use onionkeep_common::paper::{FileDigest, Kind, Purpose, RequestId, RequestKey};
+use onionkeep_common::paper::{FileDigest, Kind, Purpose, Read, Request, RequestId, RequestKey, Slot};
 use onionkeep_common::{DescSigningKey, OnionAddress, TimePeriod, UnixTime};
 use std::collections::BTreeMap;
 
@@ -25,7 +25,7 @@ pub struct Answered {
 }
 
 /// A key that a request named.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Used {
     /// For which request.
     request: FileDigest,
@@ -201,10 +201,19 @@ impl Ceremonies {
         self.answers.values().any(|answer| answer.main == *file || answer.emergency == Some(*file))
     }
 
-    /// Whether a request is on record.
+    /// Whether a request is on record with every key, each in its place: a power cut may leave a part of these lines.
     #[must_use]
-    pub fn is_recorded(&self, request: &FileDigest) -> bool {
-        self.requests.contains_key(request)
+    pub fn is_recorded(&self, request: &Read<Request>) -> bool {
+        let Read { content, digest } = request;
+        let length = content.clockwork.rule.length;
+        let named = |slot: &Slot, kind| {
+            let period = TimePeriod { number: slot.period, length };
+            let wanted = Used { request: *digest, onion: content.onion, period, kind };
+            self.keys.get(&slot.key) == Some(&wanted)
+        };
+        self.requests.contains_key(digest)
+            && content.slots.iter().all(|slot| named(slot, Kind::Main))
+            && content.standby.iter().all(|slot| named(slot, Kind::Emergency))
     }
 
     /// Which request named a key, for which place and bundle.

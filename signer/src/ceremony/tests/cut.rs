@@ -1,8 +1,12 @@
 //! A power cut between the keeping of the bundles and their line in the ledger.
 
-use super::{Room, read};
+use super::{Room, policy, read};
+use crate::ceremony::dates;
 use crate::ceremony::issue::Issued;
+use crate::ceremony::policy::clockwork_of;
 use crate::ceremony::{files, is_marked};
+use crate::ledger::Denied;
+use onionkeep_common::PeriodRule;
 use onionkeep_common::paper::{FileDigest, Purpose};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -87,4 +91,57 @@ fn files_are_written_whole_or_not_at_all() {
     assert!(files::check_place(&gone).is_err());
     assert!(files::put(&gone, b"one").unwrap_err().to_string().contains("no part of it was left"));
     assert!(files::read(&gone).unwrap_err().to_string().contains("nothing was signed"));
+}
+
+/// What a power cut leaves of lines that are written at once is any part of them.
+#[test]
+fn a_part_of_the_keys_on_record_is_not_all_of_them() {
+    let mut room = Room::new();
+    let request = read(room.request());
+    let audit = super::audit(&mut room);
+    room.issue(&request).unwrap();
+    room.ledger = None;
+    let path = room.dir.path().join("ledger");
+    let whole = std::fs::read_to_string(&path).unwrap();
+    let start: usize =
+        whole.split_inclusive('\n').take_while(|line| !line.contains(" request ")).map(str::len).sum();
+    let batch: usize = whole[start..]
+        .split_inclusive('\n')
+        .take_while(|line| !line.contains(" bundle "))
+        .map(str::len)
+        .sum();
+    let ends: Vec<_> = whole[start..start + batch].match_indices('\n').map(|(at, _end)| at + 1).collect();
+    assert_eq!(ends.len(), 1 + request.content.slots.len() + request.content.standby.len());
+    // Each line, and within each.
+    let cuts: Vec<_> = ends.iter().flat_map(|end| [*end - 40, *end]).chain([0]).collect();
+    for cut in cuts {
+        std::fs::remove_dir_all(room.dir.path().join("ceremony")).unwrap();
+        std::fs::write(&path, &whole[..start + cut]).unwrap();
+        room.reopen();
+        let all = cut == batch;
+        assert_eq!(policy::audit_first(room.memory(), &request, audit, audit).is_ok(), all, "{cut}");
+        // The rest of the lines may begin a further file.
+        room.ledger.as_mut().unwrap().rotate_after_for_test(if cut % 2 == 0 { 0 } else { u64::MAX });
+        let issued = room.issue(&request).unwrap();
+        room.reopen();
+        for slot in request.content.slots.iter().chain(&request.content.standby) {
+            let ceremonies = room.memory().ceremonies();
+            assert!(
+                ceremonies.used(&slot.key).is_some_and(|(of, _place, _kind)| of == request.digest),
+                "{cut}"
+            );
+            let denied = Denied::Key(slot.key);
+            let said = dates::exposed(room.memory(), &denied, &clockwork_of(PeriodRule::PUBLIC), super::NOW);
+            assert!(said.contains("the damage ends then"), "{cut}: {said}");
+        }
+        let lines = room.ledger.as_ref().unwrap().head().0;
+        assert_eq!(room.issue(&request).unwrap(), issued);
+        assert_eq!(room.ledger.as_ref().unwrap().head().0, lines + 1, "only a checkpoint");
+        room.ledger = None;
+        for older in std::fs::read_dir(room.dir.path()).unwrap().map(|entry| entry.unwrap().path()) {
+            if older.to_string_lossy().contains("ledger.0") {
+                std::fs::remove_file(older).unwrap();
+            }
+        }
+    }
 }
