@@ -208,14 +208,32 @@ pub(super) fn adopt(path: &Path, segment: u64, chain: &mut Chain) -> Result<Foun
     Ok(found)
 }
 
-/// Gives a file a second name; one that an interrupted try left behind goes first.
+/// Gives a file a second name. What an interrupted try left there goes first, but nothing that is not in the file itself.
 pub(super) fn link_anew(from: &Path, to: &Path) -> io::Result<()> {
-    match std::fs::remove_file(to) {
-        Ok(()) => {}
+    match std::fs::read(to) {
+        Ok(there) if std::fs::read(from)?.starts_with(&there) => std::fs::remove_file(to)?,
+        Ok(_foreign) => {
+            let why =
+                format!("{} is in the way and of another ledger: move it to a safe place", to.display());
+            return Err(io::Error::other(why));
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(error),
     }
     std::fs::hard_link(from, to)
+}
+
+/// A file of a ledger that is not its newest, if there is one.
+pub(super) fn any_older(dir: &Path) -> io::Result<Option<PathBuf>> {
+    for entry in std::fs::read_dir(dir)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let number = name.to_str().and_then(|name| name.strip_prefix(FILE)?.strip_prefix('.'));
+        if number.is_some_and(|number| number.parse::<u64>().is_ok()) {
+            return Ok(Some(entry.path()));
+        }
+    }
+    Ok(None)
 }
 
 /// Opens a file of the ledger.

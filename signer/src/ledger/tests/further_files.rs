@@ -227,3 +227,65 @@ fn files_that_were_moved_away_are_missed_only_if_the_rules_could_need_them() {
     std::fs::remove_file(segments::path(dir.path(), 4)).unwrap();
     assert!(matches!(open(&dir), Err(LedgerError::Missing(_))));
 }
+
+#[test]
+fn no_ledger_is_made_beside_older_files_of_one() {
+    let (dir, mut ledger) = new();
+    ledger.rotate_after_for_test(1);
+    ledger.append(NOW, Event::Deny(Denied::Key(desc_key(99)))).unwrap();
+    ledger.append(NOW, start()).unwrap();
+    assert_eq!(ledger.segment, 3);
+    drop(ledger);
+    // The newest file is lost, and the first one was moved away before.
+    std::fs::remove_file(dir.path().join(FILE)).unwrap();
+    std::fs::remove_file(segments::path(dir.path(), 1)).unwrap();
+    let older = segments::path(dir.path(), 2);
+    let error = Ledger::create(dir.path(), audit_key(), NOW).unwrap_err();
+    assert!(error.to_string().contains(older.to_str().unwrap()), "{error}");
+    assert_eq!(error.kind(), Kind::Ledger);
+    assert!(error.hint().contains("put") && error.hint().contains("move"), "{}", error.hint());
+    assert!(older.exists() && !Ledger::exists(dir.path()));
+    std::fs::rename(older, dir.path().join("moved")).unwrap();
+    // Other names are no files of the ledger.
+    for name in ["ledger.new", "ledger.", "ledger.0000x", "ledger-00001"] {
+        std::fs::write(dir.path().join(name), "").unwrap();
+    }
+    Ledger::create(dir.path(), audit_key(), NOW).unwrap();
+}
+
+#[test]
+fn a_foreign_file_in_the_place_of_an_older_one_is_never_removed() {
+    let (dir, mut ledger) = new();
+    ledger.append(NOW, asked(1, 100)).unwrap();
+    ledger.rotate_after_for_test(1);
+    let place = segments::path(dir.path(), 1);
+    std::fs::write(&place, "of another ledger").unwrap();
+    for _again in 0..2 {
+        let error = ledger.append(NOW, asked(2, 100)).unwrap_err();
+        assert!(error.in_full().contains(place.to_str().unwrap()), "{}", error.in_full());
+        assert_eq!(std::fs::read_to_string(&place).unwrap(), "of another ledger");
+    }
+    // A copy of the file, as a backup made at the wrong moment has it, or the beginning of one, loses nothing.
+    std::fs::write(&place, text(&dir)).unwrap();
+    ledger.append(NOW, asked(2, 100)).unwrap();
+    std::fs::write(segments::path(dir.path(), 2), &text(&dir).as_bytes()[..70]).unwrap();
+    ledger.append(NOW, asked(3, 100)).unwrap();
+    assert_eq!(ledger.segment, 3);
+    drop(ledger);
+    assert!(open(&dir).unwrap().memory().place_of(&desc_key(1)).is_some());
+}
+
+#[test]
+fn a_further_file_that_could_not_be_begun_is_begun_later() {
+    let (dir, mut ledger) = new();
+    ledger.append(NOW, asked(1, 100)).unwrap();
+    ledger.rotate_after_for_test(1);
+    // The old file has its second name already when the new one cannot be written.
+    std::fs::create_dir(dir.path().join("ledger.new")).unwrap();
+    assert!(ledger.append(NOW, asked(2, 100)).is_err());
+    std::fs::remove_dir(dir.path().join("ledger.new")).unwrap();
+    ledger.append(NOW, asked(2, 100)).unwrap();
+    assert_eq!(ledger.segment, 2);
+    drop(ledger);
+    assert!((1..3).all(|seed| open(&dir).unwrap().memory().place_of(&desc_key(seed)).is_some()));
+}
