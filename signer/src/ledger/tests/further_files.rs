@@ -3,7 +3,7 @@
 use super::*;
 use crate::ledger::verify::{Checker, files_in};
 use ed25519_dalek::Signer as _;
-use onionkeep_common::paper::RequestId;
+use onionkeep_common::paper::{self, FileDigest, Purpose, RequestId, RequestKey};
 
 /// More denials than lines between a checkpoint and the line that it covers.
 const MANY: u32 = 4200;
@@ -149,6 +149,41 @@ fn what_a_file_repeats_does_not_make_it_full() {
     assert_eq!(ledger.segment, 3, "it grows by its own lines");
     drop(ledger);
     assert!((1..13).all(|seed| open(&dir).unwrap().memory().place_of(&desc_key(seed)).is_some()));
+}
+
+#[test]
+fn every_line_that_a_file_repeats_is_known_as_such_and_no_other() {
+    let (dir, mut ledger) = new();
+    let Slot { onion, period, key, .. } = slot(1, 100);
+    let digest = FileDigest([3; 32]);
+    let requested = Requested {
+        onion,
+        id: RequestId([4; 16]),
+        digest,
+        sequence: 1,
+        first: period.number,
+        count: 1,
+        purpose: Purpose::Real,
+    };
+    let holds_on = [
+        Event::Deny(Denied::Key(desc_key(9))),
+        Event::Backup(made(1)),
+        Event::DeviceLog { count: 1, head: Head([8; 32]) },
+        Event::Enrol { onion, key: RequestKey(public(7)) },
+        Event::Request(requested),
+        Event::Key { onion, period, key, kind: paper::Kind::Main },
+        Event::Bundle { request: digest, main: digest, emergency: None },
+    ];
+    ledger.append_all(NOW, holds_on.clone()).unwrap();
+    assert_eq!(ledger.repeated, 0, "the first file repeats nothing");
+    // The period is long over by then, seen from the line, but it is the newest that has a key.
+    ledger.rotate(NOW.plus(5)).unwrap();
+    let repeated = ledger.len;
+    assert_eq!(text(&dir).lines().count(), 1 + holds_on.len());
+    // The same again, some seconds later, are lines of the file itself.
+    ledger.append_all(NOW.plus(9), holds_on).unwrap();
+    drop(ledger);
+    assert_eq!(open(&dir).unwrap().repeated, repeated);
 }
 
 /// A ledger in whose first file eight keys were asked for, and which has gone on with these lines at these times.
