@@ -21,6 +21,7 @@ pub mod custody;
 pub mod device_log;
 pub mod error;
 pub mod event;
+mod further;
 pub mod line;
 pub mod memory;
 pub mod refusals;
@@ -39,7 +40,7 @@ use segments::FILE;
 
 /// The file that is locked while a signer uses the ledger.
 const LOCK: &str = "lock";
-/// A file that has grown to this many octets is followed by the next one.
+/// A file that has grown by this many octets, beside what it repeats, is followed by the next one.
 const SEGMENT_MAX: u64 = 4 << 20;
 /// Lines after which a checkpoint is due.
 const CHECKPOINT_EVERY: u64 = 64;
@@ -53,7 +54,9 @@ pub struct Ledger {
     file: File,
     /// Octets of whole lines in the file.
     len: u64,
-    /// At which length the next file is begun.
+    /// Octets of the lines that it repeats from the files before.
+    repeated: u64,
+    /// How many octets more there may be before the next file is begun.
     segment_max: u64,
     /// The number of the file.
     segment: u64,
@@ -79,16 +82,28 @@ impl Ledger {
     /// Makes a ledger that says who signs its checkpoints.
     ///
     /// # Errors
-    /// [`LedgerError::Exists`] if there is one, [`LedgerError::Io`] if it cannot be written.
+    /// [`LedgerError::Exists`] if there is one, [`LedgerError::Headless`] if there are older files of one,
+    /// [`LedgerError::Io`] if it cannot be written.
     pub fn create(state_dir: &Path, key: AuditKey, now: UnixTime) -> Result<Head, LedgerError> {
         let path = state_dir.join(FILE);
         let _lock = lock(state_dir)?;
-        if Self::exists(state_dir) {
-            return Err(LedgerError::Exists(path));
-        }
+        Self::must_be_absent(state_dir)?;
         let line = Line::new(Head::START, 1, now, Event::Init { key });
         state::replace(state_dir, FILE, line.to_text().as_bytes()).map_err(failed(&path, "created"))?;
         Ok(line.head)
+    }
+
+    /// Makes sure that there is no ledger, and no older file of one: a new ledger beside it would know nothing that it says.
+    ///
+    /// # Errors
+    /// As [`Ledger::create`].
+    pub fn must_be_absent(state_dir: &Path) -> Result<(), LedgerError> {
+        let path = state_dir.join(FILE);
+        if Self::exists(state_dir) {
+            return Err(LedgerError::Exists(path));
+        }
+        let older = segments::any_older(state_dir).map_err(failed(&path, "looked for"))?;
+        older.map_or(Ok(()), |older| Err(LedgerError::Headless(older)))
     }
 
     /// Whether there is a ledger, good or not.
@@ -125,6 +140,7 @@ impl Ledger {
             dir: state_dir.to_owned(),
             file,
             len: read.whole,
+            repeated: read.repeated,
             segment_max: SEGMENT_MAX,
             segment: read.segment,
             doubtful: false,
@@ -207,7 +223,9 @@ impl Ledger {
         self.append_all(now, [event])
     }
 
-    /// Records events that belong together, all of them or none, and gives the last line's number.
+    /// Records events that belong together, and gives the last line's number.
+    ///
+    /// An error records none of them; a power cut may leave some: whoever needs all looks at what is known after a start.
     ///
     /// # Errors
     /// As [`Ledger::append`].
@@ -216,12 +234,21 @@ impl Ledger {
         now: UnixTime,
         events: impl IntoIterator<Item = Event>,
     ) -> Result<u64, LedgerError> {
-        if self.doubtful {
-            self.mend()?;
-        }
-        if self.len > self.segment_max {
+        self.be_sound()?;
+        // What is repeated counts for nothing: it would make each file full from the start.
+        if self.len.saturating_sub(self.repeated) > self.segment_max {
             self.rotate(now)?;
         }
+        self.add(now, events)
+    }
+
+    /// Mends the file if it is in doubt.
+    fn be_sound(&mut self) -> Result<(), LedgerError> {
+        if self.doubtful { self.mend() } else { Ok(()) }
+    }
+
+    /// Writes lines into the file as it is.
+    fn add(&mut self, now: UnixTime, events: impl IntoIterator<Item = Event>) -> Result<u64, LedgerError> {
         let (mut seq, mut head) = (self.seq, self.head);
         let next = |event| {
             seq = seq.saturating_add(1);
@@ -249,8 +276,10 @@ impl Ledger {
 
     /// Records a checkpoint, if its signature is by the audit key.
     ///
+    /// It never begins a further file: what that repeats would stand between the checkpoint and the line that it covers.
+    ///
     /// # Errors
-    /// Why it is not recorded.
+    /// Why it is not recorded. A line that is too far back by now must be followed by a signature of the newest one.
     pub fn checkpoint(
         &mut self,
         now: UnixTime,
@@ -263,7 +292,14 @@ impl Ledger {
             Ok(()) | Err(AuditKeyError::NoP256) => {}
             Err(why) => return Err(why.to_string()),
         }
-        let recorded = self.append(now, Event::Checkpoint { seq, head, signature });
+        self.be_sound().map_err(|error| error.in_full())?;
+        if !chain::reaches(self.seq, seq) {
+            let last = self.seq;
+            return Err(format!(
+                "line {seq} is too far before the last one, {last}: that one is to be signed"
+            ));
+        }
+        let recorded = self.add(now, [Event::Checkpoint { seq, head, signature }]);
         recorded.map(drop).map_err(|error| error.in_full())
     }
 
@@ -288,53 +324,6 @@ impl Ledger {
             return Err(error);
         }
         self.len = self.len.saturating_add(octets(text));
-        Ok(())
-    }
-
-    /// Brings file and memory together again after a failure that left the file in doubt.
-    fn mend(&mut self) -> Result<(), LedgerError> {
-        let path = self.dir.join(FILE);
-        let (segment, _time) = segments::first_line(&path)?;
-        if segment > self.segment {
-            // The change to the next file was made, but not seen to be made.
-            let mut chain = Chain::after(self.seq, self.head, self.key);
-            let found = segments::adopt(&path, segment, &mut chain)?;
-            (self.segment, self.len, self.seq, self.head) =
-                (segment, found.whole, chain.last(), chain.head());
-            state::sync_directory(&self.dir).map_err(failed(&path, "made to last"))?;
-        } else {
-            let good = segments::good_part(&path, self.segment, self.len, self.head)?;
-            state::replace(&self.dir, FILE, &good).map_err(failed(&path, "written anew"))?;
-        }
-        self.file = open_to_append(&path).map_err(failed(&path, "opened for writing"))?;
-        self.doubtful = false;
-        Ok(())
-    }
-
-    /// Begins the next file: the old one keeps its lines under another name, the new one repeats what holds on.
-    ///
-    /// There is a `ledger` at every moment: the old file gets its second name before the new one takes the first.
-    fn rotate(&mut self, now: UnixTime) -> Result<(), LedgerError> {
-        let path = self.dir.join(FILE);
-        let segment = self.segment.saturating_add(1);
-        let first = Event::Rotate { segment, head: self.head, key: self.key };
-        let mut lines = vec![Line::new(self.head, self.seq.saturating_add(1), now, first)];
-        for event in self.memory.repeated() {
-            let Some(before) = lines.last() else { break };
-            lines.push(Line::new(before.head, before.seq.saturating_add(1), now, event));
-        }
-        let text: String = lines.iter().map(Line::to_text).collect();
-        let old = segments::path(&self.dir, self.segment);
-        // Until all of it is done, `mend` finds out how far it went.
-        self.doubtful = true;
-        let renamed = segments::link_anew(&path, &old)
-            .and_then(|()| state::replace(&self.dir, FILE, text.as_bytes()))
-            .and_then(|()| open_to_append(&path));
-        self.file = renamed.map_err(failed(&path, "followed by the next file"))?;
-        self.doubtful = false;
-        self.segment = segment;
-        self.len = octets(&text);
-        lines.iter().for_each(|line| self.went_on(line));
         Ok(())
     }
 

@@ -35,13 +35,14 @@ pub(super) fn init(path: &Path, rekey: bool) -> Result<String, Failure> {
     ))
 }
 
-/// Makes sure that there is no ledger.
+/// Makes sure that there is no ledger, nor a part of one.
 fn absent(config: &Config) -> Result<Option<Ledger>, Failure> {
     if Ledger::exists(&config.state_dir) {
         let text = format!("there is a ledger in {} already", config.state_dir.display());
         let hint = "nothing needs to be done; init --new-audit-key goes on with another token";
         return Err(Failure::new(Kind::Refused, text, hint));
     }
+    Ledger::must_be_absent(&config.state_dir)?;
     Ok(None)
 }
 

@@ -5,11 +5,12 @@
 use super::event::{Event, Requested};
 use super::line::Line;
 use super::memory::Place;
-use onionkeep_common::paper::{FileDigest, Kind, Purpose, RequestId, RequestKey};
+use onionkeep_common::paper::{FileDigest, Kind, Purpose, Read, Request, RequestId, RequestKey, Slot};
 use onionkeep_common::{DescSigningKey, OnionAddress, TimePeriod, UnixTime};
 use std::collections::BTreeMap;
 
-/// Keys are repeated in further files of the ledger for so long after their period, in **seconds**: 400 days.
+/// Keys are repeated in further files of the ledger for so long after their period, in **seconds**: 400 days, seen from the newest line or
+/// from the newest period with a key, whichever is earlier.
 const KEYS_KEPT: u64 = 400 * 86_400;
 
 /// A request that was answered.
@@ -24,7 +25,7 @@ pub struct Answered {
 }
 
 /// A key that a request named.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Used {
     /// For which request.
     request: FileDigest,
@@ -118,8 +119,11 @@ impl Ceremonies {
         }
     }
 
-    /// What a further file of the ledger repeats, written at `now`.
-    pub(super) fn repeated(&self, now: UnixTime) -> Vec<Event> {
+    /// What a further file of the ledger repeats, whose newest line was `written` then.
+    pub(super) fn repeated(&self, written: UnixTime) -> Vec<Event> {
+        // A line may be written under a clock that is far ahead; periods are named by requests that kept the rules.
+        let newest = self.keys.values().map(|used| start(used.period)).max();
+        let now = newest.map_or(written, |newest| newest.min(written));
         let mut events = Vec::new();
         for (onion, key) in &self.enrolled {
             events.push(Event::Enrol { onion: *onion, key: *key });
@@ -144,9 +148,8 @@ impl Ceremonies {
 
     /// The lines about the keys of a request that are not too old.
     fn keys_of(&self, request: FileDigest, now: UnixTime) -> impl Iterator<Item = Event> {
-        let old = |period: TimePeriod| period.number.0.saturating_mul(period.length.seconds());
-        let oldest = now.minus(KEYS_KEPT).0;
-        let of_it = move |used: &Used| used.request == request && old(used.period) >= oldest;
+        let oldest = now.minus(KEYS_KEPT);
+        let of_it = move |used: &Used| used.request == request && start(used.period) >= oldest;
         self.keys.iter().filter(move |(_key, used)| of_it(used)).map(|(key, used)| Event::Key {
             onion: used.onion,
             period: used.period,
@@ -198,10 +201,19 @@ impl Ceremonies {
         self.answers.values().any(|answer| answer.main == *file || answer.emergency == Some(*file))
     }
 
-    /// Whether a request is on record.
+    /// Whether a request is on record with every key, each in its place: a power cut may leave a part of these lines.
     #[must_use]
-    pub fn is_recorded(&self, request: &FileDigest) -> bool {
-        self.requests.contains_key(request)
+    pub fn is_recorded(&self, request: &Read<Request>) -> bool {
+        let Read { content, digest } = request;
+        let length = content.clockwork.rule.length;
+        let named = |slot: &Slot, kind| {
+            let period = TimePeriod { number: slot.period, length };
+            let wanted = Used { request: *digest, onion: content.onion, period, kind };
+            self.keys.get(&slot.key) == Some(&wanted)
+        };
+        self.requests.contains_key(digest)
+            && content.slots.iter().all(|slot| named(slot, Kind::Main))
+            && content.standby.iter().all(|slot| named(slot, Kind::Emergency))
     }
 
     /// Which request named a key, for which place and bundle.
@@ -224,4 +236,9 @@ impl Ceremonies {
     pub const fn is_rehearsed(&self) -> bool {
         self.rehearsed
     }
+}
+
+/// When a period starts, but for its offset.
+fn start(period: TimePeriod) -> UnixTime {
+    UnixTime(period.number.0.saturating_mul(period.length.seconds()))
 }

@@ -3,10 +3,17 @@
 use super::event::{Event, checkpoint_text};
 use super::line::{Head, Line};
 use crate::audit_key::{AuditKey, AuditKeyError};
+use onionkeep_common::UnixTime;
 use std::collections::VecDeque;
 
-/// How many lines a checkpoint may come after the line that it covers.
+/// How many lines a checkpoint may come after the line that it covers; those that a file repeats do not count.
 const REACH: usize = 4096;
+
+/// Whether a checkpoint after line `last` may cover line `seq`. Repeated lines count here: older programs read it too.
+pub(super) fn reaches(last: u64, seq: u64) -> bool {
+    let back = last.checked_sub(seq).and_then(|back| usize::try_from(back).ok());
+    back.is_some_and(|back| back < REACH)
+}
 
 /// What is wrong with a line.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -76,6 +83,10 @@ pub struct Chain {
     trusted: Vec<AuditKey>,
     /// The hashes of the last lines, the newest last.
     recent: VecDeque<Head>,
+    /// The last lines again, without those in the middle of what a file repeats.
+    counted: VecDeque<(u64, Head)>,
+    /// When the file's first line was written, as long as it is followed by nothing but what it repeats.
+    repeating: Option<UnixTime>,
     /// The line that the last good checkpoint covers.
     covered: Option<u64>,
 }
@@ -128,6 +139,12 @@ impl Chain {
         self.covered
     }
 
+    /// Whether the last line is one that its file repeats from the files before, or the line that says so.
+    #[must_use]
+    pub(super) const fn is_repeating(&self) -> bool {
+        self.repeating.is_some()
+    }
+
     /// Judges the next line of a file; `first` says whether it is the file's first.
     ///
     /// # Errors
@@ -150,16 +167,25 @@ impl Chain {
         if let Event::Rekey { key } = line.event {
             self.trust(key)?;
         }
+        self.count(&line, first);
         self.checkpoint(&line)?;
         if self.last.is_none() {
             self.from = line.seq;
         }
         (self.last, self.head) = (Some(line.seq), Some(line.head));
-        if self.recent.len() == REACH {
-            self.recent.pop_front();
-        }
-        self.recent.push_back(line.head);
+        push(&mut self.recent, line.head);
         Ok(line)
+    }
+
+    /// Counts the line before `line`, unless both are repeated: nobody signs the middle of what is written at once.
+    fn count(&mut self, line: &Line, first: bool) {
+        let goes_on =
+            self.repeating.filter(|since| *since == line.time && !first && is_repeatable(&line.event));
+        if let (None, Some(last), Some(head)) = (goes_on, self.last, self.head) {
+            push(&mut self.counted, (last, head));
+        }
+        let rotates = matches!(line.event, Event::Rotate { .. });
+        self.repeating = if rotates { Some(line.time) } else { goes_on };
     }
 
     /// Judges a file's first line; the hash before it.
@@ -228,11 +254,9 @@ impl Chain {
     /// Judges a checkpoint: that it covers a line of this ledger, and, if wanted, its signature.
     fn checkpoint(&mut self, line: &Line) -> Result<(), Flaw> {
         let Event::Checkpoint { seq, head, signature } = &line.event else { return Ok(()) };
-        let back = self.last().checked_sub(*seq).and_then(|back| usize::try_from(back).ok());
-        let at = back.and_then(|back| self.recent.len().checked_sub(back.saturating_add(1)));
         // A line before the first that was looked at cannot be compared; the signature can.
         let before_all = *seq > 0 && *seq < self.from;
-        if !before_all && at.and_then(|at| self.recent.get(at)) != Some(head) {
+        if !before_all && self.near(*seq) != Some(head) {
             return Err(Flaw::Covers(*seq));
         }
         if let Some(key) = self.key.filter(|_key| !self.trusted.is_empty()) {
@@ -241,6 +265,37 @@ impl Chain {
         self.covered = Some(*seq);
         Ok(())
     }
+
+    /// The hash of a line that is not too far back.
+    fn near(&self, seq: u64) -> Option<&Head> {
+        let back = self.last().checked_sub(seq).and_then(|back| usize::try_from(back).ok());
+        let at = back.and_then(|back| self.recent.len().checked_sub(back.saturating_add(1)));
+        let recent = at.and_then(|at| self.recent.get(at));
+        let counted = || self.counted.binary_search_by_key(&seq, |(line, _head)| *line).ok();
+        recent.or_else(|| counted().and_then(|at| self.counted.get(at)).map(|(_line, head)| head))
+    }
+}
+
+/// Adds the newest of the last [`REACH`] lines.
+fn push<T>(lines: &mut VecDeque<T>, line: T) {
+    if lines.len() == REACH {
+        lines.pop_front();
+    }
+    lines.push_back(line);
+}
+
+/// Whether an event is one of those that a further file repeats, as [`super::Memory::repeated`] lists them.
+const fn is_repeatable(event: &Event) -> bool {
+    matches!(
+        event,
+        Event::Deny(_)
+            | Event::Backup(_)
+            | Event::DeviceLog { .. }
+            | Event::Enrol { .. }
+            | Event::Request(_)
+            | Event::Key { .. }
+            | Event::Bundle { .. }
+    )
 }
 
 #[cfg(test)]

@@ -15,6 +15,9 @@ pub enum LedgerError {
     /// It is there already.
     #[error("the ledger {} exists already", .0.display())]
     Exists(PathBuf),
+    /// It is not there, but one of its older files is.
+    #[error("{} is a file of a ledger whose newest file is missing; a new ledger would forget what was denied and certified", .0.display())]
+    Headless(PathBuf),
     /// Another signer uses it.
     #[error("another signer is using the ledger {}", .0.display())]
     InUse(PathBuf),
@@ -52,7 +55,7 @@ pub enum LedgerError {
 impl Explain for LedgerError {
     fn kind(&self) -> Kind {
         match self {
-            Self::Missing(_) | Self::Broken { .. } => Kind::Ledger,
+            Self::Missing(_) | Self::Headless(_) | Self::Broken { .. } => Kind::Ledger,
             Self::OtherKey { .. } => Kind::Verification,
             Self::Exists(_) | Self::InUse(_) | Self::Io { .. } => Kind::Usage,
         }
@@ -61,7 +64,10 @@ impl Explain for LedgerError {
     fn hint(&self) -> String {
         let hint = match self {
             Self::Missing(_) => {
-                "restore it from a backup; onionkeep-signer init makes it once, on a new machine"
+                "put this file back, from the backup or from where it was moved to; only where there never was a ledger: onionkeep-signer init"
+            }
+            Self::Headless(_) => {
+                "put the file ledger back from the backup; if it is lost, move all files ledger.NNNNN away together: docs/operate/backup.md says what that costs"
             }
             Self::Broken { .. } => {
                 "keep the file as evidence and restore the ledger from a backup; docs/LEDGER.md says what is lost"

@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 
 /// The newest file's name in the state directory.
 pub const FILE: &str = "ledger";
+/// By how many **seconds** a request may be recorded before an earlier one, amply: the rules allow a minute.
+const MARGIN: u64 = 3600;
 
 /// The name of a file that is not the newest any more.
 #[must_use]
@@ -24,6 +26,8 @@ pub struct Found {
     pub segment: u64,
     /// Octets of its whole lines.
     pub whole: u64,
+    /// Octets of those with which it begins because they hold on: they are in the files before too.
+    pub repeated: u64,
     /// Octets after its last line end.
     pub torn: u64,
 }
@@ -36,14 +40,8 @@ pub(super) fn replay(
     mut each: impl FnMut(&Line),
 ) -> Result<Found, LedgerError> {
     let newest = dir.join(FILE);
-    let (segment, mut time) = first_line(&newest)?;
-    let oldest_wanted = last_time(&newest)?.unwrap_or(time).saturating_sub(keep.0);
-    let mut from = segment;
-    while from > 1 && time >= oldest_wanted {
-        from = from.saturating_sub(1);
-        time = first_line(&path(dir, from))?.1;
-    }
-    for old in from..segment {
+    let segment = first_segment(&newest)?;
+    for old in oldest_needed(dir, segment, keep)?..segment {
         let found = walk(&path(dir, old), old, chain, |line, _number| {
             each(line);
             Ok(())
@@ -56,8 +54,51 @@ pub(super) fn replay(
     })
 }
 
-/// Number and time of a file's first line.
-pub(super) fn first_line(path: &Path) -> Result<(u64, u64), LedgerError> {
+/// The number of the oldest file that the rules can need.
+///
+/// Only the times of `asked` lines count, for the rules keep them in order; every other line is written under any clock. One earlier
+/// file is read in every case, if it is there. Files without requests are read up to the first that was moved away.
+fn oldest_needed(dir: &Path, segment: u64, keep: Keep) -> Result<u64, LedgerError> {
+    let (mut from, mut latest) = (segment, 0);
+    loop {
+        let file = if from == segment { dir.join(FILE) } else { path(dir, from) };
+        let asked = asked_times(&file)?;
+        latest = asked.map_or(latest, |(_first, last)| latest.max(last));
+        let reach = keep.0.saturating_add(MARGIN);
+        let enough = asked.is_some_and(|(first, _last)| first.saturating_add(reach) < latest);
+        if from <= 1 || enough && from < segment {
+            return Ok(from);
+        }
+        let before = path(dir, from.saturating_sub(1));
+        if !before.exists() {
+            let moved_away = || !(1..from).any(|older| path(dir, older).exists());
+            if enough || asked.is_none() && from < segment && moved_away() {
+                return Ok(from);
+            }
+            return Err(LedgerError::Missing(before));
+        }
+        from = from.saturating_sub(1);
+    }
+}
+
+/// The earliest and the latest time of a file's whole lines about requests; `None` if there is none.
+fn asked_times(path: &Path) -> Result<Option<(u64, u64)>, LedgerError> {
+    let octets = std::fs::read(path).map_err(|source| io_error(path, source))?;
+    let time = |line: &[u8]| {
+        let text = str::from_utf8(line.strip_suffix(b"\n")?).ok()?;
+        let mut words = text.split(' ').skip(1);
+        let time = words.next()?.parse::<u64>().ok()?;
+        (words.next() == Some("asked")).then_some(time)
+    };
+    let times = octets.split_inclusive(|octet| *octet == b'\n').filter_map(time);
+    let both = |known: Option<(u64, u64)>, time: u64| {
+        Some(known.map_or((time, time), |(first, last)| (first.min(time), last.max(time))))
+    };
+    Ok(times.fold(None, both))
+}
+
+/// The number that a file's first line says.
+pub(super) fn first_segment(path: &Path) -> Result<u64, LedgerError> {
     let mut octets = Vec::new();
     let mut start = BufReader::new(open(path)?.take(limit()));
     start.read_until(b'\n', &mut octets).map_err(|source| io_error(path, source))?;
@@ -65,8 +106,7 @@ pub(super) fn first_line(path: &Path) -> Result<(u64, u64), LedgerError> {
     let text = octets.strip_suffix(b"\n").and_then(|line| str::from_utf8(line).ok());
     let line = Line::parse(text.ok_or_else(|| broken(Flaw::First))?);
     let line = line.map_err(|why| broken(Flaw::Words(why)))?;
-    let segment = line.segment().ok_or_else(|| broken(Flaw::First))?;
-    Ok((segment, line.time.0))
+    line.segment().ok_or_else(|| broken(Flaw::First))
 }
 
 /// How much of a file one line may be.
@@ -124,6 +164,9 @@ pub fn lines(
         let line = chain.take(text, number == 1).map_err(broken)?;
         each(&line, number).map_err(broken)?;
         found.whole = found.whole.saturating_add(len);
+        if chain.is_repeating() {
+            found.repeated = found.whole;
+        }
     }
     Ok(found)
 }
@@ -143,14 +186,6 @@ pub fn refuse_torn(path: &Path, found: &Found) -> Result<(), LedgerError> {
         line,
         flaw: Flaw::Words("it has no line end: it was cut, by a crash or by hand"),
     })
-}
-
-/// The time of a file's last whole line; `None` if it cannot be read (who reads all of it says why).
-fn last_time(path: &Path) -> Result<Option<u64>, LedgerError> {
-    let octets = std::fs::read(path).map_err(|source| io_error(path, source))?;
-    let last = octets.split(|octet| *octet == b'\n').rev().nth(1).unwrap_or_default();
-    let line = str::from_utf8(last).ok().and_then(|text| Line::parse(text).ok());
-    Ok(line.map(|line| line.time.0))
 }
 
 /// The first `len` octets of a file whose last line must have the hash `head`.
@@ -173,14 +208,32 @@ pub(super) fn adopt(path: &Path, segment: u64, chain: &mut Chain) -> Result<Foun
     Ok(found)
 }
 
-/// Gives a file a second name; one that an interrupted try left behind goes first.
+/// Gives a file a second name. What an interrupted try left there goes first, but nothing that is not in the file itself.
 pub(super) fn link_anew(from: &Path, to: &Path) -> io::Result<()> {
-    match std::fs::remove_file(to) {
-        Ok(()) => {}
+    match std::fs::read(to) {
+        Ok(there) if std::fs::read(from)?.starts_with(&there) => std::fs::remove_file(to)?,
+        Ok(_foreign) => {
+            let why =
+                format!("{} is in the way and of another ledger: move it to a safe place", to.display());
+            return Err(io::Error::other(why));
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(error),
     }
     std::fs::hard_link(from, to)
+}
+
+/// A file of a ledger that is not its newest, if there is one.
+pub(super) fn any_older(dir: &Path) -> io::Result<Option<PathBuf>> {
+    for entry in std::fs::read_dir(dir)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let number = name.to_str().and_then(|name| name.strip_prefix(FILE)?.strip_prefix('.'));
+        if number.is_some_and(|number| number.parse::<u64>().is_ok()) {
+            return Ok(Some(entry.path()));
+        }
+    }
+    Ok(None)
 }
 
 /// Opens a file of the ledger.

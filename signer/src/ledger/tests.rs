@@ -10,6 +10,8 @@ use onionkeep_common::{
     TimePeriod,
 };
 
+mod further_files;
+
 /// When the tests begin.
 pub(crate) const NOW: UnixTime = UnixTime(1_795_344_000);
 
@@ -37,7 +39,7 @@ fn slot(seed: u8, period: u64) -> Slot {
     }
 }
 
-fn asked(seed: u8, period: u64) -> Event {
+pub(crate) fn asked(seed: u8, period: u64) -> Event {
     Event::Asked { slot: slot(seed, period), uid: 997 }
 }
 

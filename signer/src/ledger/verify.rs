@@ -17,8 +17,8 @@ use std::path::{Path, PathBuf};
 
 /// The first line of an export.
 pub const EXPORT: &str = "onionkeep ledger export v1";
-/// A certificate stands at most this many lines after the line that asked for it, or after a restart meanwhile.
-const REACH: u64 = 65_536;
+/// A certificate stands at most this many requests after the line that asked for it, or after a restart meanwhile.
+const REACH: usize = 65_536;
 
 /// What was found in a ledger that is whole.
 #[derive(Debug, Default)]
@@ -76,7 +76,7 @@ impl<'f> Checker<'f> {
                 self.export(path)?;
                 continue;
             }
-            let (segment, _time) = segments::first_line(path)?;
+            let segment = segments::first_segment(path)?;
             let Self { chain, asked, expected, report, each } = &mut self;
             let found = segments::walk(path, segment_after(chain, segment), chain, |line, _number| {
                 note(asked, *expected, report, line)?;
@@ -150,7 +150,7 @@ fn note(
     match &line.event {
         Event::Asked { slot, uid: _ } => {
             asked.insert(line.seq, *slot);
-            while asked.first_key_value().is_some_and(|(seq, _slot)| seq.saturating_add(REACH) < line.seq) {
+            if asked.len() > REACH {
                 asked.pop_first();
             }
         }
@@ -193,7 +193,7 @@ fn fits(cert: &EncodedCert, slot: &Slot, time: UnixTime) -> bool {
 /// [`LedgerError`] if there is none, or one between is missing.
 pub fn files_in(state_dir: &Path) -> Result<Vec<PathBuf>, LedgerError> {
     let newest = state_dir.join(FILE);
-    let (segment, _time) = segments::first_line(&newest)?;
+    let segment = segments::first_segment(&newest)?;
     let older = (1..segment).map(|segment| segments::path(state_dir, segment));
     // Those that were moved away are missing at the front only; a gap is found when it is read.
     let mut files: Vec<_> = older.skip_while(|path| !path.exists()).collect();
@@ -223,4 +223,20 @@ fn text_line(reader: &mut impl BufRead, path: &Path, number: usize) -> Result<St
 /// A failed read.
 fn io_error(path: &Path, source: io::Error) -> LedgerError {
     LedgerError::Io { path: path.to_owned(), what: "read", source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::tests::{NOW, asked};
+
+    #[test]
+    fn what_was_asked_for_is_known_however_many_lines_a_further_file_repeats_after_it() {
+        let (mut known, mut report) = (BTreeMap::new(), Report::default());
+        for seq in [1, 100_000] {
+            let line = Line::new(Head::START, seq, NOW, asked(1, 100));
+            note(&mut known, None, &mut report, &line).unwrap();
+        }
+        assert!(known.contains_key(&1));
+    }
 }

@@ -66,9 +66,11 @@ pub(super) fn key_distinct(policy: &Policy, question: &Question<'_>, _memory: &M
     ever(!identity && !periods.into_iter().any(blinded))
 }
 
-/// `key-fresh`: the key was not certified in another period or for another onion.
+/// `key-fresh`: the key was not asked for in another period or for another onion, here or by a ceremony.
 pub(super) fn key_fresh(_policy: &Policy, question: &Question<'_>, memory: &Memory) -> Verdict {
-    ever(memory.place_of(&question.request.key).is_none_or(|known| known == place(question)))
+    let (key, place) = (&question.request.key, place(question));
+    let named = memory.ceremonies().used(key).map(|(_request, named, _kind)| named);
+    ever([memory.place_of(key), named].into_iter().flatten().all(|known| known == place))
 }
 
 /// `keys-per-period`: the key is one of few for this period.

@@ -1,8 +1,9 @@
 //! Every rule accepts what it must and rejects what it must. (`well-formed` is proven at the socket.)
 
 use super::*;
-use crate::ledger::{Denied, Event, Head, Keep, Line, Slot};
+use crate::ledger::{Denied, Event, Head, Keep, Line, Requested, Slot};
 use ed25519_dalek::{Signer, SigningKey};
+use onionkeep_common::paper::{FileDigest, Kind, Purpose, RequestId};
 use onionkeep_common::wire::Proof;
 use onionkeep_common::{DescSigningKey, ExpirationHours, IdentityKey, PeriodLength, PeriodNumber, Signature};
 
@@ -138,6 +139,36 @@ fn key_fresh_rejects_a_key_of_another_period_onion_or_length() {
     assert_eq!(ask(&request(1, 1, 10), &[request(2, 1, 10)]), Err(Rule::KeyFresh));
     let good = request(1, 1, 10);
     assert_eq!(ask(&good, &[signed(1, good.period, 8, 10)]), Err(Rule::KeyFresh));
+}
+
+/// A memory of a ceremony that named a request's key for its place.
+fn ceremony(named: &CertifyRequest) -> Memory {
+    let (onion, first) = (OnionAddress::new(named.onion), named.period);
+    let (id, digest, purpose) = (RequestId([1; 16]), FileDigest([1; 32]), Purpose::Real);
+    let period = TimePeriod { number: first, length: PeriodLength::new(named.length).unwrap() };
+    let requested = Requested { onion, id, digest, sequence: 1, first, count: 1, purpose };
+    let mut memory = memory(&[]);
+    let key = Event::Key { onion, period, key: named.key, kind: Kind::Main };
+    for (seq, event) in [(1, Event::Request(requested)), (2, key)] {
+        memory.learn(&Line::new(Head::START, seq, NOW, event));
+    }
+    memory
+}
+
+#[test]
+fn key_fresh_accepts_a_key_that_a_ceremony_named_for_the_same_place() {
+    let good = request(1, 1, 10);
+    assert!(check(NOW, &good, &ceremony(&good)).is_ok());
+    assert!(check(NOW, &good, &ceremony(&request(1, 2, 11))).is_ok());
+}
+
+#[test]
+fn key_fresh_rejects_a_key_that_a_ceremony_named_for_another_place() {
+    let good = request(1, 1, 10);
+    let refused = Err(Refusal { rule: Rule::KeyFresh, retry_after: 0 });
+    for named in [request(1, 2, 10), request(2, 1, 10), signed(1, good.period, 720, 10)] {
+        assert_eq!(check(NOW, &good, &ceremony(&named)), refused);
+    }
 }
 
 #[test]

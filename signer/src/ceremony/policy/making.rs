@@ -21,7 +21,7 @@ pub fn clock_confirmed(now: UnixTime, watch: UnixTime) -> Result<(), Refusal> {
     named("clock-confirmed", verdict)
 }
 
-/// `audit-first`: the request is in the ledger, whose audit key is the token's.
+/// `audit-first`: the request and each of its keys are in the ledger, whose audit key is the token's.
 ///
 /// # Errors
 /// The [`Refusal`].
@@ -31,7 +31,7 @@ pub fn audit_first(
     ledger: AuditKey,
     token: AuditKey,
 ) -> Result<(), Refusal> {
-    let recorded = facts.ceremonies().is_recorded(&request.digest);
+    let recorded = facts.ceremonies().is_recorded(request);
     let verdict = unless(
         !recorded || ledger != token,
         || format!("the ledger names the audit key {ledger}, the token has {token}; recorded: {recorded}"),

@@ -1,8 +1,12 @@
 //! A power cut between the keeping of the bundles and their line in the ledger.
 
-use super::{Room, read};
+use super::{Room, policy, read};
+use crate::ceremony::dates;
 use crate::ceremony::issue::Issued;
+use crate::ceremony::policy::clockwork_of;
 use crate::ceremony::{files, is_marked};
+use crate::ledger::Denied;
+use onionkeep_common::PeriodRule;
 use onionkeep_common::paper::{FileDigest, Purpose};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -87,4 +91,54 @@ fn files_are_written_whole_or_not_at_all() {
     assert!(files::check_place(&gone).is_err());
     assert!(files::put(&gone, b"one").unwrap_err().to_string().contains("no part of it was left"));
     assert!(files::read(&gone).unwrap_err().to_string().contains("nothing was signed"));
+}
+
+/// What a power cut leaves of lines that are written at once is any part of them.
+#[test]
+fn a_part_of_the_keys_on_record_is_not_all_of_them() {
+    let mut room = Room::new();
+    let request = read(room.request());
+    let audit = super::audit(&mut room);
+    room.issue(&request).unwrap();
+    room.ledger = None;
+    let path = room.dir.path().join("ledger");
+    let whole = std::fs::read_to_string(&path).unwrap();
+    let lines: Vec<&str> = whole.split_inclusive('\n').collect();
+    let first = lines.iter().position(|line| line.contains(" request ")).unwrap();
+    let end = lines.iter().position(|line| line.contains(" bundle ")).unwrap();
+    assert_eq!(end - first, 1 + request.content.slots.len() + request.content.standby.len());
+    let len = |lines: &[&str]| lines.concat().len();
+    // Each line, and within each.
+    let ends = (first..end).map(|line| len(&lines[..=line]));
+    let cuts: Vec<_> = ends.flat_map(|end| [end - 40, end]).chain([len(&lines[..first])]).collect();
+    for cut in cuts {
+        std::fs::remove_dir_all(room.dir.path().join("ceremony")).unwrap();
+        std::fs::write(&path, &whole.as_bytes()[..cut]).unwrap();
+        room.reopen();
+        let all = cut == len(&lines[..end]);
+        assert_eq!(policy::audit_first(room.memory(), &request, audit, audit).is_ok(), all, "{cut}");
+        // The rest of the lines may begin a further file.
+        room.ledger.as_mut().unwrap().rotate_after_for_test(if cut % 2 == 0 { 0 } else { u64::MAX });
+        let issued = room.issue(&request).unwrap();
+        room.reopen();
+        for slot in request.content.slots.iter().chain(&request.content.standby) {
+            let ceremonies = room.memory().ceremonies();
+            assert!(
+                ceremonies.used(&slot.key).is_some_and(|(of, _place, _kind)| of == request.digest),
+                "{cut}"
+            );
+            let denied = Denied::Key(slot.key);
+            let said = dates::exposed(room.memory(), &denied, &clockwork_of(PeriodRule::PUBLIC), super::NOW);
+            assert!(said.contains("the damage ends then"), "{cut}: {said}");
+        }
+        let last = room.ledger.as_ref().unwrap().head().0;
+        assert_eq!(room.issue(&request).unwrap(), issued);
+        assert_eq!(room.ledger.as_ref().unwrap().head().0, last + 1, "only a checkpoint");
+        room.ledger = None;
+        for older in std::fs::read_dir(room.dir.path()).unwrap().map(|entry| entry.unwrap().path()) {
+            if older.to_string_lossy().contains("ledger.0") {
+                std::fs::remove_file(older).unwrap();
+            }
+        }
+    }
 }

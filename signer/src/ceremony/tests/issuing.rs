@@ -94,3 +94,43 @@ fn what_holds_for_ever_is_in_every_further_file_of_the_ledger() {
     }
     assert_eq!(fresh.repeated().len(), room.memory().repeated().len());
 }
+
+#[test]
+fn a_wrong_clock_makes_no_key_of_a_ceremony_forgotten() {
+    let mut room = Room::new();
+    let request = read(room.request());
+    room.issue(&request).unwrap();
+    let ledger = room.ledger.as_mut().unwrap();
+    let deny = Event::Deny(Denied::Request(RequestId([77; 16])));
+    ledger.append(NOW.plus(20 * 365 * 86_400), deny).unwrap();
+    let repeated = ledger.memory().repeated();
+    let named = |slot: &Slot| {
+        repeated.iter().any(|event| matches!(event, Event::Key { key, .. } if *key == slot.key))
+    };
+    assert!(request.content.slots.iter().chain(&request.content.standby).all(named));
+}
+
+#[test]
+fn keys_of_ceremonies_are_repeated_for_400_days() {
+    let mut room = Room::new();
+    let (onion, now) = (room.onions[0], now_period());
+    let requested = crate::ledger::Requested {
+        onion,
+        id: RequestId([8; 16]),
+        digest: FileDigest([8; 32]),
+        sequence: 1,
+        first: PeriodNumber(now - 401),
+        count: 3,
+        purpose: Purpose::Real,
+    };
+    room.note(Event::Request(requested));
+    for number in [now - 401, now - 399, now + 30] {
+        let period = TimePeriod { number: PeriodNumber(number), length: PeriodRule::PUBLIC.length };
+        room.note(Event::Key { onion, period, key: desc_key(1, number), kind: Kind::Main });
+    }
+    let repeated = room.memory().repeated();
+    let named = |number| {
+        repeated.iter().any(|event| matches!(event, Event::Key { key, .. } if *key == desc_key(1, number)))
+    };
+    assert_eq!([now - 401, now - 399, now + 30].map(named), [false, true, true]);
+}
