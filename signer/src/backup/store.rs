@@ -3,7 +3,7 @@
 use super::set::BackupSet;
 use super::wrapped::WrappedKey;
 use super::{BackupError, medium};
-use crate::state;
+use crate::{careful, state};
 use onionkeep_common::OnionAddress;
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -131,12 +131,17 @@ fn write(
 
 /// Writes a public file whole, fsynced, without a mode or an owner of its own, which a stick's file system may not know.
 fn put_plain(dir: &Path, name: &str, content: &[u8]) -> io::Result<()> {
-    let temporary = dir.join(format!("{name}.new"));
-    let mut file = File::create(&temporary)?;
-    file.write_all(content)?;
-    file.sync_all()?;
-    std::fs::rename(&temporary, dir.join(name))?;
-    state::sync_directory(dir)
+    let (temporary, mut file) = careful::temporary(dir)?;
+    let written = file
+        .write_all(content)
+        .and_then(|()| file.sync_all())
+        .and_then(|()| std::fs::rename(&temporary, dir.join(name)))
+        .and_then(|()| state::sync_directory(dir));
+    if written.is_err() {
+        // It may not exist; the error that is returned is the one that matters.
+        let _gone = std::fs::remove_file(&temporary);
+    }
+    written
 }
 
 /// Copies both files of a backup to a directory that holds no share. Returns their paths.

@@ -111,9 +111,7 @@ impl<'a> Order<'a> {
     fn keep(&self, issued: &Issued) -> Result<(), Failure> {
         let directory = self.directory();
         let made = || -> io::Result<()> {
-            std::fs::create_dir_all(&directory)?;
-            state::give_to_owner(self.state_dir, &std::fs::File::open(&directory)?)?;
-            state::sync_directory(self.state_dir)?;
+            state::directory(self.state_dir, DIRECTORY)?;
             issued
                 .files()
                 .try_for_each(|file| state::replace(&directory, &FileDigest::of(file).to_string(), file))

@@ -3,7 +3,7 @@
 use super::{answer, books, open_vault};
 use crate::ceremony::confirm::Given;
 use crate::ceremony::issue::{self, Issued, Order};
-use crate::ceremony::{check, files, show};
+use crate::ceremony::{check, files, policy, show};
 use crate::cli::{BundleCommand, Look, RequestCommand, Said};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Depth, MemoryLock};
@@ -143,12 +143,10 @@ pub(super) fn issue(path: &Path, places: &Places<'_>, look: &Look, said: &Said) 
     let (table, refusal) = show::request(&order.facts(ledger.memory()));
     log::raw(&table);
     refusal.map_or(Ok(()), |refusal| Err(Failure::from(refusal)))?;
-    for place in [Some(places.main), places.emergency].into_iter().flatten() {
-        files::check_place(place)?;
-    }
+    files::check_places(places.main, places.emergency)?;
     let given = Given { heard: said.heard.as_deref(), watch: said.watch.as_deref() };
     let watch = given.watch()?;
-    crate::ceremony::policy::clock_confirmed(order.now, watch)?;
+    policy::clock_confirmed(order.now, watch)?;
     given.words("the request", &request.digest.0)?;
     let sequence = request.content.sequence;
     let question = format!("Sign {} certificates?", order.certificates());

@@ -138,6 +138,12 @@ fn a_request_is_shown_issued_and_verified() {
         let wrong = ["issue", "@a.request", "--watch", "2020-01-01 00", "--heard", &heard];
         room.run(&[&wrong[..], &rest].concat()).fails(7, "clock-confirmed");
         assert!(!room.path("a.bundle").exists());
+        // One place for two bundles, and a place that is taken.
+        room.issue("@a.request", &heard, &["-o", "@a.bundle", "--emergency", "@a.bundle", "--first"])
+            .fails(2, "two places");
+        room.issue("@a.request", &heard, &["-o", "@a.request", "--emergency", "@a.spare", "--first"])
+            .fails(2, "was not touched");
+        assert!(!room.run(&["audit", "show"]).good().contains("  request "));
 
         let issued = room.issue("@a.request", &heard, &rest).good();
         let (bundle, spare) =

@@ -93,12 +93,23 @@ fn a_medium_that_is_full_or_gone_ends_with_a_sentence_and_the_same_octets_later(
         std::fs::remove_dir(&stick).unwrap();
         room.run(&[&start[..], &confirmed].concat()).fails(2, "no part of it was left there");
         assert!(!room.run(&["audit", "show"]).good().contains("  request "));
-        // A directory in the way of the file, as if the medium failed during the write: all is signed and kept.
+        // Nor with something else in the place of the file.
         std::fs::create_dir_all(stick.join("a.bundle")).unwrap();
-        room.run(&[&["ceremony", "resume", "@c"], &confirmed[..]].concat())
-            .fails(2, "what was signed is kept");
-        assert!(room.run(&["audit", "show"]).good().contains("  bundle "));
+        room.run(&[&["ceremony", "resume", "@c"], &confirmed[..]].concat()).fails(2, "was not touched");
+        assert!(!room.run(&["audit", "show"]).good().contains("  request "));
         std::fs::remove_dir(stick.join("a.bundle")).unwrap();
+        // Pulled out at the last moment: all is signed and kept.
+        let mut person = room.at_the_terminal(&["ceremony", "resume", "@c"]);
+        person.reads("as in 2026-11-22 16: ");
+        person.types(&watch);
+        person.reads("Type Yes: ");
+        person.types("Yes");
+        person.reads("Type exactly Issue 1: ");
+        std::fs::remove_dir(&stick).unwrap();
+        person.types("Issue 1");
+        person.leaves().0.fails(2, "what was signed is kept");
+        assert!(room.run(&["audit", "show"]).good().contains("  bundle "));
+        std::fs::create_dir(&stick).unwrap();
         room.run(&["ceremony", "resume", "@c"]).good();
         let bundle = std::fs::read(stick.join("a.bundle")).unwrap();
         let kept = room.kit.state().join("ceremony").join(FileDigest::of(&bundle).to_string());
