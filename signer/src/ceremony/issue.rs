@@ -70,9 +70,11 @@ impl<'a> Order<'a> {
     /// What answered this request before, if anything did.
     ///
     /// # Errors
-    /// [`Failure`] if it was answered but the answer is not there any more: it is never made anew.
+    /// [`Failure`] if it was denied since, or its publisher is another one now; and if it was answered but the answer is not
+    /// there any more: it is never made anew.
     pub fn answered(&self, memory: &Memory) -> Result<Option<Issued>, Failure> {
         let Some(answered) = memory.ceremonies().answer(&self.request.digest) else { return Ok(None) };
+        policy::admit_again(&self.facts(memory))?;
         let Answered { main, emergency, .. } = answered;
         let emergency = emergency.map(|digest| self.kept(digest)).transpose()?;
         Ok(Some(Issued { main: self.kept(*main)?, emergency }))

@@ -97,7 +97,12 @@ fn show_request(config: &Config, file: &Path, look: &Look) -> Result<ExitCode, F
     let memory = Ledger::peek(&config.state_dir, Keep::for_periods(&config.periods))?;
     let order = order(config, &onions, &request, look);
     let (mut text, refusal) = show::request(&order.facts(&memory));
-    if let Some(known) = memory.ceremonies().answer(&request.digest) {
+    let answered = memory.ceremonies().answer(&request.digest);
+    if let (Some(_known), Err(refusal)) = (answered, policy::admit_again(&order.facts(&memory))) {
+        answer(&text)?;
+        return Err(refusal.into());
+    }
+    if let Some(known) = answered {
         text.push_str(&format!(
             "answered already by the bundle {}: issue writes the same again\n",
             known.main

@@ -188,6 +188,14 @@ fn a_request_is_shown_issued_and_verified() {
         second.id = RequestId([0x24; 16]);
         let heard = room.write("d.request", &second);
         room.issue("@d.request", &heard, &["-o", "@d.bundle"]).good();
+        // Neither is what was denied after it was answered: not by any command, and with what a person confirms or without.
+        room.run(&["deny", "--request", &RequestId([0x22; 16]).to_string()]).good();
+        let again = ["-o", "@denied.bundle", "--emergency", "@denied.spare", "--first"];
+        room.issue("@a.request", &heard, &again).fails(3, "req-denied");
+        room.run(&["request", "show", "@a.request"]).fails(3, "req-denied");
+        let guided = ["ceremony", "start", "@denied", "--request", "@a.request"];
+        room.run(&[&guided[..], &again].concat()).fails(3, "req-denied");
+        assert!(!room.path("denied.bundle").exists() && !room.path("denied.spare").exists());
     }
     in_child("ceremony::a_request_is_shown_issued_and_verified", body);
 }
