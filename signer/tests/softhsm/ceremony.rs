@@ -138,12 +138,6 @@ fn a_request_is_shown_issued_and_verified() {
         let wrong = ["issue", "@a.request", "--watch", "2020-01-01 00", "--heard", &heard];
         room.run(&[&wrong[..], &rest].concat()).fails(7, "clock-confirmed");
         assert!(!room.path("a.bundle").exists());
-        // One place for two bundles, and a place that is taken.
-        room.issue("@a.request", &heard, &["-o", "@a.bundle", "--emergency", "@a.bundle", "--first"])
-            .fails(2, "two places");
-        room.issue("@a.request", &heard, &["-o", "@a.request", "--emergency", "@a.spare", "--first"])
-            .fails(2, "was not touched");
-        assert!(!room.run(&["audit", "show"]).good().contains("  request "));
 
         let issued = room.issue("@a.request", &heard, &rest).good();
         let (bundle, spare) =
@@ -188,16 +182,33 @@ fn a_request_is_shown_issued_and_verified() {
         second.id = RequestId([0x24; 16]);
         let heard = room.write("d.request", &second);
         room.issue("@d.request", &heard, &["-o", "@d.bundle"]).good();
-        // Neither is what was denied after it was answered: not by any command, and with what a person confirms or without.
-        room.run(&["deny", "--request", &RequestId([0x22; 16]).to_string()]).good();
-        let again = ["-o", "@denied.bundle", "--emergency", "@denied.spare", "--first"];
-        room.issue("@a.request", &heard, &again).fails(3, "req-denied");
-        room.run(&["request", "show", "@a.request"]).fails(3, "req-denied");
-        let guided = ["ceremony", "start", "@denied", "--request", "@a.request"];
-        room.run(&[&guided[..], &again].concat()).fails(3, "req-denied");
-        assert!(!room.path("denied.bundle").exists() && !room.path("denied.spare").exists());
     }
     in_child("ceremony::a_request_is_shown_issued_and_verified", body);
+}
+
+#[test]
+fn bundles_need_two_free_places_and_what_is_denied_later_gets_none() {
+    fn body(kit: Kit) {
+        let room = room(kit);
+        let first = request(room.onion);
+        let heard = room.write("a.request", &first);
+        let issue = |main: &str, spare: &str| {
+            room.issue("@a.request", &heard, &["-o", main, "--emergency", spare, "--first"])
+        };
+        issue("@a.bundle", "@a.bundle").fails(2, "two places");
+        issue("@a.request", "@a.spare").fails(2, "was not touched");
+        assert!(!room.run(&["audit", "show"]).good().contains("  request "));
+        issue("@a.bundle", "@a.spare").good();
+        // Not by any command, with what a person confirms or without.
+        room.run(&["deny", "--request", &first.id.to_string()]).good();
+        issue("@b.bundle", "@b.spare").fails(3, "req-denied");
+        room.run(&["request", "show", "@a.request"]).fails(3, "req-denied");
+        let guided =
+            ["ceremony", "start", "@denied", "--request", "@a.request", "--first", "-o", "@b.bundle"];
+        room.run(&guided).fails(3, "req-denied");
+        assert!(!room.path("b.bundle").exists() && !room.path("b.spare").exists());
+    }
+    in_child("ceremony::bundles_need_two_free_places_and_what_is_denied_later_gets_none", body);
 }
 
 #[test]

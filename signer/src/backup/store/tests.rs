@@ -32,7 +32,7 @@ fn the_latest_generation_is_kept_and_earlier_ones_go() {
 #[test]
 fn a_mixed_pair_and_large_files_are_refused() {
     let dir = tempfile::tempdir().unwrap();
-    let [wrapped, verifier] = export(&backup(1), dir.path()).unwrap().try_into().unwrap();
+    let [wrapped, verifier] = export(&backup(1), dir.path()).unwrap();
     assert!(Backup::read(&wrapped, &verifier).is_ok());
     assert!(matches!(Backup::read(&verifier, &verifier), Err(BackupError::NotABlob)));
     assert!(matches!(Backup::read(&wrapped, &wrapped), Err(BackupError::NotAVerifier)));
