@@ -32,7 +32,7 @@ pub enum MediumError {
     #[error("{} exists and is another file; it was not touched", .0.display())]
     Exists(PathBuf),
     /// Both bundles would have one name.
-    #[error("{} is named for both bundles, which need two places; nothing was signed", .0.display())]
+    #[error("{} is named for both bundles, which need two places; nothing was written", .0.display())]
     Same(PathBuf),
 }
 
@@ -87,16 +87,23 @@ pub fn check_place(path: &Path) -> Result<(), MediumError> {
 /// # Errors
 /// [`MediumError`] if one cannot be written, or both have one place.
 pub fn check_places(main: &Path, emergency: Option<&Path>) -> Result<(), MediumError> {
-    check_place(main)?;
+    [Some(main), emergency].into_iter().flatten().try_for_each(check_place)?;
+    apart(main, emergency)
+}
+
+/// Makes sure that the bundles of a request have two places.
+///
+/// # Errors
+/// [`MediumError::Same`] if they have one, [`MediumError::Write`] if there is none.
+pub fn apart(main: &Path, emergency: Option<&Path>) -> Result<(), MediumError> {
     let Some(emergency) = emergency else { return Ok(()) };
-    check_place(emergency)?;
-    let failed = |path: &Path, source| MediumError::Write { path: path.to_owned(), source };
-    let place = |path: &Path| directory(path).metadata().map(|found| (found.dev(), found.ino()));
-    let here = place(main).map_err(|source| failed(main, source))?;
-    let there = place(emergency).map_err(|source| failed(emergency, source))?;
+    let place = |path: &Path| match directory(path).metadata() {
+        Ok(found) => Ok((found.dev(), found.ino())),
+        Err(source) => Err(MediumError::Write { path: path.to_owned(), source }),
+    };
     let name = |path: &Path| path.file_name().unwrap_or_default().to_ascii_lowercase();
     // Small and capital letters are one on a stick's file system.
-    if here == there && name(main) == name(emergency) {
+    if place(main)? == place(emergency)? && name(main) == name(emergency) {
         return Err(MediumError::Same(emergency.to_owned()));
     }
     Ok(())

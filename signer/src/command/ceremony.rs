@@ -208,10 +208,12 @@ fn hand_out(issued: &Issued, places: &Places<'_>, note: &str) -> Result<ExitCode
 /// Writes the files.
 fn write_out(issued: &Issued, places: &Places<'_>) -> Result<String, Failure> {
     let Issued { main, emergency } = issued;
+    let kept = |error: files::MediumError| Failure::from(error).because("what was signed is kept");
+    files::apart(places.main, places.emergency).map_err(kept)?;
     let mut text = String::new();
     let spare = emergency.as_ref().zip(places.emergency).map(|(file, place)| (place, file));
     for (place, file) in [(places.main, main)].into_iter().chain(spare) {
-        files::put(place, file).map_err(|error| Failure::from(error).because("what was signed is kept"))?;
+        files::put(place, file).map_err(kept)?;
         let digest = FileDigest::of(file);
         text.push_str(&format!("{}\n  digest  {digest}\n  words   {}\n", place.display(), digest.words()));
     }

@@ -199,6 +199,8 @@ fn bundles_need_two_free_places_and_what_is_denied_later_gets_none() {
         issue("@a.request", "@a.spare").fails(2, "was not touched");
         assert!(!room.run(&["audit", "show"]).good().contains("  request "));
         issue("@a.bundle", "@a.spare").good();
+        issue("@b.bundle", "@b.bundle").fails(2, "two places");
+        assert!(!room.path("b.bundle").exists());
         // Not by any command, with what a person confirms or without.
         room.run(&["deny", "--request", &first.id.to_string()]).good();
         issue("@b.bundle", "@b.spare").fails(3, "req-denied");
