@@ -110,8 +110,8 @@ fn token_init(path: &Path, erase: Option<&str>) -> Result<String, Failure> {
     let config = Config::load(path, Depth::Text)?;
     let token = &config.token;
     let so_source = token.so_pin.as_ref().ok_or(ConfigError::Missing("so_pin in [token]"))?;
-    let so_pin = so_source.read("new PIN of the security officer").map_err(TokenError::Pin)?;
-    let pin = token.pin.read("new PIN of the token").map_err(TokenError::Pin)?;
+    let so_pin = so_source.read_new("new PIN of the security officer").map_err(TokenError::Pin)?;
+    let pin = token.pin.read_new("new PIN of the token").map_err(TokenError::Pin)?;
     let made = open::initialise(&config, erase, &so_pin, &pin)?;
     let Initialised { name: TokenName { label, serial }, manufacturer, model } = &made;
     line(Level::Info, "token-initialised", &[("label", label), ("serial", serial)]);

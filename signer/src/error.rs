@@ -99,6 +99,12 @@ impl Failure {
         self
     }
 
+    /// The same after something was done that stays done: says what, and what is to be done now.
+    #[must_use]
+    pub fn after(self, done: &str, now: &str) -> Self {
+        Self { kind: self.kind, text: format!("{done}, but {}", self.text), hint: now.to_owned() }
+    }
+
     /// The exit code.
     #[must_use]
     pub fn exit_code(&self) -> ExitCode {
@@ -144,6 +150,8 @@ mod tests {
         let failure = Failure::new(Kind::Pin, "the PIN is wrong", "look at the PIN file");
         assert_eq!(failure.to_string(), "error: the PIN is wrong\ntry: look at the PIN file");
         assert_eq!(Failure::new(Kind::Usage, "no", "").to_string(), "error: no");
+        let after = Failure::new(Kind::Usage, "the disk is full", "free space").after("it is done", "go on");
+        assert_eq!(after.to_string(), "error: it is done, but the disk is full\ntry: go on");
     }
 
     #[test]

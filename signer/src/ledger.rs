@@ -5,14 +5,16 @@
 //! is noticed. To the octet: `docs/LEDGER.md`.
 
 use crate::audit_key::{AuditKey, AuditKeyError, AuditSignature};
+use crate::careful;
 use crate::error::Explain as _;
 use crate::log::{Level, line as log_line};
 use crate::state;
 use onionkeep_common::UnixTime;
 use rustix::fs::{FlockOperation, flock};
 use std::fmt;
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, Permissions};
 use std::io::{self, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 pub mod ceremonies;
@@ -356,12 +358,19 @@ fn failed(path: &Path, what: &'static str) -> impl Fn(io::Error) -> LedgerError 
     move |source| LedgerError::Io { path: path.clone(), what, source }
 }
 
-/// Locks the state directory for this process.
+/// Locks the state directory for this process. Only its owner can open the lock: no other local user keeps a signer from it.
 fn lock(state_dir: &Path) -> Result<File, LedgerError> {
     let path = state_dir.join(LOCK);
     let fail = failed(&path, "locked");
-    let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(&fail)?;
-    state::give_to_owner(state_dir, &file).map_err(&fail)?;
+    let file = careful::open_or_make(&path, OpenOptions::new().write(true).mode(0o600)).map_err(&fail)?;
+    let found = file.metadata().map_err(&fail)?;
+    if found.mode() & 0o777 != 0o600 {
+        file.set_permissions(Permissions::from_mode(0o600)).map_err(&fail)?;
+    }
+    // A file that has another name too may be anybody's.
+    if found.nlink() == 1 {
+        state::give_to_owner(state_dir, &file).map_err(&fail)?;
+    }
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(file),
         Err(rustix::io::Errno::WOULDBLOCK) => Err(LedgerError::InUse(state_dir.join(FILE))),

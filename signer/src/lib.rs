@@ -4,6 +4,7 @@
 //! [`gate`]; where the key is: [`vault`] and the crate `onionkeep-core`.
 
 pub mod backup;
+pub mod careful;
 pub mod ceremony;
 pub mod cli;
 pub mod clock;

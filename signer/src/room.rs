@@ -3,6 +3,7 @@
 //! Whatever is written to standard output, standard error or the terminal comes by here first. What is typed unseen and what is
 //! shown to one custodian alone never does.
 
+use crate::careful;
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::Path;
@@ -36,7 +37,7 @@ pub fn rehearse() {
 /// # Errors
 /// What the system says.
 pub fn records_to(path: &Path) -> io::Result<()> {
-    let file = File::options().append(true).create(true).open(path)?;
+    let file = careful::open_or_make(path, File::options().append(true))?;
     *transcript() = Transcript { file: Some(file), failed: None };
     Ok(())
 }

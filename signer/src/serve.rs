@@ -21,6 +21,7 @@ use std::time::Duration;
 mod backoff;
 mod child;
 mod gate_role;
+mod inherited;
 mod keeper;
 pub(crate) mod line;
 mod notify;
@@ -32,6 +33,7 @@ mod vault_role;
 /// # Errors
 /// [`Failure`] if the configuration is no good or the system does not let it start the others.
 pub fn keeper(path: &Path) -> Result<ExitCode, Failure> {
+    inherited::tell();
     let config = Config::load(path, Depth::Text)?;
     if config.grants.is_empty() {
         return Err(ConfigError::Missing("[[onion]]").into());

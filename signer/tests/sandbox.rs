@@ -170,11 +170,13 @@ fn older_kernel() {
     std::fs::write(&other, "theirs").unwrap();
     match lacking.as_str() {
         "landlock" => unknown(libc::SYS_landlock_create_ruleset),
-        "seccomp" => unknown(libc::SYS_seccomp),
+        "seccomp" | "seccomp-generic" => unknown(libc::SYS_seccomp),
         word => assert_eq!(word, "nothing"),
     }
     let wanted = if std::env::var_os(HOME).is_some() { Sandbox::Required } else { Sandbox::IfPossible };
-    println!("\nconfined {:?}", confine(&Role::Gate(own), wanted));
+    let role = if lacking.ends_with("generic") { Role::Generic(Vec::new()) } else { Role::Gate(own) };
+    println!("\nconfined {:?}", confine(&role, wanted));
+    println!("\nrun {}", Command::new("/bin/true").status().is_ok());
     println!("\nfile {}", File::open(&other).is_ok());
     println!("\nsocket {}", UdpSocket::bind("127.0.0.1:0").is_ok());
 }
@@ -199,6 +201,14 @@ fn a_kernel_without_landlock_or_seccomp_is_refused_with_the_name_of_what_it_lack
     }
     let (answer, file, socket, _log) = on_kernel_without("nothing", Sandbox::Required);
     assert_eq!((answer.as_str(), file, socket), ("Ok(())", false, false));
+}
+
+#[test]
+fn no_profile_lets_a_module_run_a_program_not_even_by_landlock_alone() {
+    let (text, _log) = in_child("older_kernel", &[(LACKING, "seccomp-generic")]);
+    assert!(text.contains("\nconfined Ok(())\n") && text.contains("\nrun false\n"), "{text}");
+    let (text, _log) = in_child("older_kernel", &[(LACKING, "landlock")]);
+    assert!(text.contains("\nrun false\n"), "seccomp refuses it too: {text}");
 }
 
 #[test]

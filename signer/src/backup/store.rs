@@ -3,7 +3,7 @@
 use super::set::BackupSet;
 use super::wrapped::WrappedKey;
 use super::{BackupError, medium};
-use crate::state;
+use crate::{careful, state};
 use onionkeep_common::OnionAddress;
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -91,6 +91,17 @@ impl Store<'_> {
         Backup::read(&self.path(onion, latest, WRAPPED), &self.path(onion, latest, VERIFIER))
     }
 
+    /// Whether both files of a backup are here, or those of a later one.
+    ///
+    /// # Errors
+    /// [`BackupError`] if the directory cannot be read.
+    pub fn has(&self, set: &BackupSet) -> Result<bool, BackupError> {
+        let (onion, generation) = (set.onion(), set.generation());
+        let latest = self.generations(&onion)?.first().copied().unwrap_or(0);
+        let files = [WRAPPED, VERIFIER].map(|ending| self.path(&onion, generation, ending));
+        Ok(latest > generation || Backup::read(&files[0], &files[1]).is_ok_and(|found| found.set == *set))
+    }
+
     /// Writes a backup, the verifier last, and removes what is left here of earlier ones. Returns how many those were.
     ///
     /// # Errors
@@ -115,35 +126,39 @@ fn write(
     dir: &Path,
     backup: &Backup,
     put: fn(&Path, &str, &[u8]) -> io::Result<()>,
-) -> Result<Vec<PathBuf>, BackupError> {
+) -> Result<[PathBuf; 2], BackupError> {
     let (onion, generation) = (backup.set.onion(), backup.set.generation());
-    let texts = [(WRAPPED, backup.wrapped.to_text()), (VERIFIER, backup.set.to_text())];
-    let mut paths = Vec::new();
-    for (ending, text) in texts {
+    let one = |ending, text: String| {
         let name = Store::name(&onion, generation, ending);
         let path = dir.join(&name);
-        put(dir, &name, text.as_bytes())
-            .map_err(|source| BackupError::File { path: path.clone(), source })?;
-        paths.push(path);
-    }
-    Ok(paths)
+        match put(dir, &name, text.as_bytes()) {
+            Ok(()) => Ok(path),
+            Err(source) => Err(BackupError::File { path, source }),
+        }
+    };
+    Ok([one(WRAPPED, backup.wrapped.to_text())?, one(VERIFIER, backup.set.to_text())?])
 }
 
 /// Writes a public file whole, fsynced, without a mode or an owner of its own, which a stick's file system may not know.
 fn put_plain(dir: &Path, name: &str, content: &[u8]) -> io::Result<()> {
-    let temporary = dir.join(format!("{name}.new"));
-    let mut file = File::create(&temporary)?;
-    file.write_all(content)?;
-    file.sync_all()?;
-    std::fs::rename(&temporary, dir.join(name))?;
-    state::sync_directory(dir)
+    let (temporary, mut file) = careful::temporary(dir)?;
+    let written = file
+        .write_all(content)
+        .and_then(|()| file.sync_all())
+        .and_then(|()| std::fs::rename(&temporary, dir.join(name)))
+        .and_then(|()| state::sync_directory(dir));
+    if written.is_err() {
+        // It may not exist; the error that is returned is the one that matters.
+        let _gone = std::fs::remove_file(&temporary);
+    }
+    written
 }
 
 /// Copies both files of a backup to a directory that holds no share. Returns their paths.
 ///
 /// # Errors
 /// [`BackupError::Medium`] if a share lies there, [`BackupError::File`] if it cannot be written.
-pub fn export(backup: &Backup, dir: &Path) -> Result<Vec<PathBuf>, BackupError> {
+pub fn export(backup: &Backup, dir: &Path) -> Result<[PathBuf; 2], BackupError> {
     medium::without_shares(dir)?;
     write(dir, backup, put_plain)
 }

@@ -3,6 +3,7 @@
 //! Canonical text, each file written whole or not at all, so that a power cut at any moment leaves a ceremony that goes on.
 
 use super::files::{self, MediumError};
+use crate::careful;
 use crate::error::{Failure, Kind};
 use crate::room;
 use onionkeep_common::UnixTime;
@@ -231,7 +232,7 @@ fn parse_done(text: &str) -> Option<BTreeMap<String, String>> {
 /// Two people do not work on one ceremony.
 fn lock(dir: &Path) -> Result<File, Failure> {
     let path = dir.join(LOCK);
-    let file = File::options().create(true).truncate(false).write(true).open(&path);
+    let file = careful::open_or_make(&path, File::options().write(true));
     let file = file.map_err(|source| write(&path, source))?;
     match file.try_lock() {
         Ok(()) => Ok(file),

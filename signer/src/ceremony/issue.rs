@@ -70,9 +70,11 @@ impl<'a> Order<'a> {
     /// What answered this request before, if anything did.
     ///
     /// # Errors
-    /// [`Failure`] if it was answered but the answer is not there any more: it is never made anew.
+    /// [`Failure`] if it was denied since, or its publisher is another one now; and if it was answered but the answer is not
+    /// there any more: it is never made anew.
     pub fn answered(&self, memory: &Memory) -> Result<Option<Issued>, Failure> {
         let Some(answered) = memory.ceremonies().answer(&self.request.digest) else { return Ok(None) };
+        policy::admit_again(&self.facts(memory))?;
         let Answered { main, emergency, .. } = answered;
         let emergency = emergency.map(|digest| self.kept(digest)).transpose()?;
         Ok(Some(Issued { main: self.kept(*main)?, emergency }))
@@ -111,9 +113,7 @@ impl<'a> Order<'a> {
     fn keep(&self, issued: &Issued) -> Result<(), Failure> {
         let directory = self.directory();
         let made = || -> io::Result<()> {
-            std::fs::create_dir_all(&directory)?;
-            state::give_to_owner(self.state_dir, &std::fs::File::open(&directory)?)?;
-            state::sync_directory(self.state_dir)?;
+            state::directory(self.state_dir, DIRECTORY)?;
             issued
                 .files()
                 .try_for_each(|file| state::replace(&directory, &FileDigest::of(file).to_string(), file))

@@ -136,6 +136,16 @@ pub fn admit(facts: &Facts<'_>) -> Result<(), Refusal> {
     judge(facts).into_iter().find_map(|(_rule, refusal)| refusal).map_or(Ok(()), Err)
 }
 
+/// Whether what answered the request may be handed out once more: what was denied, or is by a publisher who does not count any
+/// more, never is.
+///
+/// # Errors
+/// The first [`Refusal`].
+pub fn admit_again(facts: &Facts<'_>) -> Result<(), Refusal> {
+    named("req-denied", req_denied(facts))?;
+    named("req-enrolled", req_enrolled(facts))
+}
+
 /// Names the rule that is broken.
 fn named(rule: &'static str, verdict: Verdict) -> Result<(), Refusal> {
     verdict.map_err(|(what, fix)| Refusal { rule, what, fix: fix.to_owned() })

@@ -8,7 +8,7 @@ use crate::cli::BackupCommand;
 use crate::config::{Config, Depth};
 use crate::error::Failure;
 use crate::harden;
-use crate::ledger::{BackupMade, Custody, Event, Head};
+use crate::ledger::{BackupMade, Custody, Event, Head, Ledger};
 use crate::log::{Level, line};
 use crate::terminal::Terminal;
 use crate::token::Token;
@@ -62,8 +62,14 @@ pub(super) fn split(
         }
         Ok(backup)
     })?;
-    books::record(&mut ledger, Event::Backup(facts(&made.set)))?;
-    let dead = store.keep(&made)?;
+    let worthless = |failure: Failure| {
+        failure.after(
+            "the shares that were just handed out are worthless: their backup is not kept",
+            "have them destroyed, make state_dir and the ledger writable (owner, free space), and split again",
+        )
+    };
+    books::record(&mut ledger, Event::Backup(facts(&made.set))).map_err(worthless)?;
+    let dead = store.keep(&made).map_err(|error| worthless(error.into()))?;
     Ok(split_done(&made.set, dead))
 }
 
@@ -138,8 +144,37 @@ fn export_backup(path: &Path, onion: OnionAddress, dir: &Path) -> Result<ExitCod
     Ok(ExitCode::SUCCESS)
 }
 
-/// `restore`: the token is looked at first, so that nobody types a share in vain.
+/// `restore`.
 pub(super) fn restore(path: &Path, wrapped: &Path, verifier: &Path, pipe: bool) -> Result<String, Failure> {
+    bring_back(path, wrapped, verifier, pipe, Shares::IfNeeded).map(|restored| restored.text)
+}
+
+/// When shares are typed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Shares {
+    /// Unless the key is on the token already, and on record as restored by shares of the same set.
+    IfNeeded,
+    /// In any case: somebody wants to see that they open the key.
+    Always,
+}
+
+/// What a restore came to.
+pub(super) struct Restored {
+    /// What is to be said.
+    pub(super) text: String,
+    /// Whether the key came to the token just now; if not it was there before.
+    pub(super) sealed: bool,
+}
+
+/// Restores: the token is looked at first, so that nobody types a share in vain. A key that is there already is not sealed
+/// again; the line and the files that are missing are written, once the shares have opened the key.
+pub(super) fn bring_back(
+    path: &Path,
+    wrapped: &Path,
+    verifier: &Path,
+    pipe: bool,
+    shares: Shares,
+) -> Result<Restored, Failure> {
     let config = Config::load(path, Depth::Text)?;
     let backup = Backup::read(wrapped, verifier)?;
     let onion = backup.set.onion();
@@ -148,27 +183,60 @@ pub(super) fn restore(path: &Path, wrapped: &Path, verifier: &Path, pipe: bool) 
     // The ledger may be lost with the token: a restore needs none.
     let mut ledger = books::open_if_there(&config)?;
     let mut vault = open_vault(&config, Access::Write)?;
-    if vault.knows(onion) {
+    let BackupMade { generation, set, .. } = facts(&backup.set);
+    let custody = Custody::Restored { onion, generation, set };
+    let before = vault.knows(onion);
+    let recorded = ledger.is_some() && books::is_on_record(&config, &custody)?;
+    // A backup that is dead is of no use to anybody, on record or not.
+    let dead =
+        |ledger: &Ledger| ledger.memory().backup(&onion).is_some_and(|made| made.generation > generation);
+    let wanting = ledger.as_ref().is_some_and(|ledger| !recorded && !dead(ledger));
+    let store = Store(&config.state_dir);
+    if before && !wanting && store.has(&backup.set)? && shares == Shares::IfNeeded {
         return Err(VaultError::Known(onion).into());
     }
-    scrub::after(|| -> Result<(), BackupError> {
-        let shares = custodians.collect(&backup.set)?;
-        let key = backup.set.open(&backup.wrapped, &shares)?;
-        drop(shares);
-        vault.keep(&key)?;
-        Ok(())
-    })?;
+    if !(before && recorded && shares == Shares::IfNeeded) {
+        scrub::after(|| -> Result<(), BackupError> {
+            let shares = custodians.collect(&backup.set)?;
+            let key = backup.set.open(&backup.wrapped, &shares)?;
+            drop(shares);
+            if !before {
+                vault.keep(&key)?;
+            }
+            Ok(())
+        })?;
+    }
     // From the token again: what was sealed opens, and is the key of the address.
     vault.check(onion)?;
-    if let Some(ledger) = &mut ledger {
-        let BackupMade { onion, generation, set, .. } = facts(&backup.set);
-        books::record(ledger, Event::Custody(Custody::Restored { onion, generation, set }))?;
+    let name = backup.set.short_name();
+    line(Level::Info, "key-restored", &[("onion", &onion.redacted()), ("set", &name), ("before", &before)]);
+    let undone = |failure: Failure| unfinished(failure, &config.token.label);
+    // A line about another token, in a ledger that came from there, is none about this one.
+    if let Some(ledger) = ledger.as_mut().filter(|_open| !(before && recorded)) {
+        books::record(ledger, Event::Custody(custody)).map_err(undone)?;
     }
     // So that the new place can be backed up, and the generations go on counting.
-    Store(&config.state_dir).keep(&backup)?;
-    line(Level::Info, "key-restored", &[("onion", &onion.redacted()), ("set", &backup.set.short_name())]);
-    Ok(format!(
-        "{onion}\n\nThe key is sealed to the token {:?}; opened again it is the key of this address.\n",
-        config.token.label
-    ))
+    store.keep(&backup).map_err(|error| undone(error.into()))?;
+    Ok(Restored { text: restore_done(onion, &config.token.label, before), sealed: !before })
+}
+
+/// The key is on the token, and the ledger or the files of the backup are not as they should be.
+fn unfinished(failure: Failure, label: &str) -> Failure {
+    failure.after(
+        &format!("the key IS sealed to the token {label:?}, and not all of that is on record"),
+        "make state_dir and the ledger writable (owner, free space) and run the same restore again: it writes the line and \
+         the files that are missing, and seals nothing twice",
+    )
+}
+
+/// Says what there is now.
+fn restore_done(onion: OnionAddress, label: &str, before: bool) -> String {
+    let earlier = if before {
+        "It was there before this command; what was missing beside it is there now.\n"
+    } else {
+        ""
+    };
+    format!(
+        "{onion}\n\nThe key is sealed to the token {label:?}; opened again it is the key of this address.\n{earlier}"
+    )
 }

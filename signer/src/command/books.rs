@@ -6,7 +6,8 @@ use crate::ceremony::policy::clockwork_of;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Depth};
 use crate::error::{Failure, Kind};
-use crate::ledger::{Denied, Event, Keep, Ledger};
+use crate::ledger::verify::{Checker, files_in};
+use crate::ledger::{Custody, Denied, Event, Keep, Ledger, Line};
 use crate::log::{Level, line};
 use crate::token::pkcs11::Access;
 use data_encoding::HEXLOWER_PERMISSIVE;
@@ -60,6 +61,14 @@ pub(super) fn record(ledger: &mut Ledger, event: Event) -> Result<(), Failure> {
     let seq = ledger.append(SystemClock.now(), event)?;
     line(Level::Info, "on-record", &[("line", &seq)]);
     Ok(())
+}
+
+/// Whether the ledger's files, as far as they are here, have a line about a key.
+pub(super) fn is_on_record(config: &Config, custody: &Custody) -> Result<bool, Failure> {
+    let mut found = false;
+    let mut look = |line: &Line| found |= matches!(&line.event, Event::Custody(known) if known == custody);
+    Checker::new(Vec::new(), None, &mut look).files(&files_in(&config.state_dir)?)?;
+    Ok(found)
 }
 
 /// Opens the ledger.

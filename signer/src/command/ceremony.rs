@@ -3,7 +3,7 @@
 use super::{answer, books, open_vault};
 use crate::ceremony::confirm::Given;
 use crate::ceremony::issue::{self, Issued, Order};
-use crate::ceremony::{check, files, show};
+use crate::ceremony::{check, files, policy, show};
 use crate::cli::{BundleCommand, Look, RequestCommand, Said};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, Depth, MemoryLock};
@@ -97,7 +97,12 @@ fn show_request(config: &Config, file: &Path, look: &Look) -> Result<ExitCode, F
     let memory = Ledger::peek(&config.state_dir, Keep::for_periods(&config.periods))?;
     let order = order(config, &onions, &request, look);
     let (mut text, refusal) = show::request(&order.facts(&memory));
-    if let Some(known) = memory.ceremonies().answer(&request.digest) {
+    let answered = memory.ceremonies().answer(&request.digest);
+    if let (Some(_known), Err(refusal)) = (answered, policy::admit_again(&order.facts(&memory))) {
+        answer(&text)?;
+        return Err(refusal.into());
+    }
+    if let Some(known) = answered {
         text.push_str(&format!(
             "answered already by the bundle {}: issue writes the same again\n",
             known.main
@@ -143,12 +148,10 @@ pub(super) fn issue(path: &Path, places: &Places<'_>, look: &Look, said: &Said) 
     let (table, refusal) = show::request(&order.facts(ledger.memory()));
     log::raw(&table);
     refusal.map_or(Ok(()), |refusal| Err(Failure::from(refusal)))?;
-    for place in [Some(places.main), places.emergency].into_iter().flatten() {
-        files::check_place(place)?;
-    }
+    files::check_places(places.main, places.emergency)?;
     let given = Given { heard: said.heard.as_deref(), watch: said.watch.as_deref() };
     let watch = given.watch()?;
-    crate::ceremony::policy::clock_confirmed(order.now, watch)?;
+    policy::clock_confirmed(order.now, watch)?;
     given.words("the request", &request.digest.0)?;
     let sequence = request.content.sequence;
     let question = format!("Sign {} certificates?", order.certificates());
@@ -205,10 +208,12 @@ fn hand_out(issued: &Issued, places: &Places<'_>, note: &str) -> Result<ExitCode
 /// Writes the files.
 fn write_out(issued: &Issued, places: &Places<'_>) -> Result<String, Failure> {
     let Issued { main, emergency } = issued;
+    let kept = |error: files::MediumError| Failure::from(error).because("what was signed is kept");
+    files::apart(places.main, places.emergency).map_err(kept)?;
     let mut text = String::new();
     let spare = emergency.as_ref().zip(places.emergency).map(|(file, place)| (place, file));
     for (place, file) in [(places.main, main)].into_iter().chain(spare) {
-        files::put(place, file).map_err(|error| Failure::from(error).because("what was signed is kept"))?;
+        files::put(place, file).map_err(kept)?;
         let digest = FileDigest::of(file);
         text.push_str(&format!("{}\n  digest  {digest}\n  words   {}\n", place.display(), digest.words()));
     }

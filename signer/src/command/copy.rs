@@ -12,7 +12,7 @@ use onionkeep_common::OnionAddress;
 use std::path::Path;
 use std::process::ExitCode;
 
-/// `key copy`: the ledger and both tokens are open before the key is.
+/// `key copy`: the ledger and both tokens are open before the key is. A key that is there already gets the line that is missing.
 pub(super) fn key_copy(from: &Path, onion: OnionAddress, to: &Path) -> Result<ExitCode, Failure> {
     let (source, target) = (Config::load(from, Depth::Text)?, Config::load(to, Depth::Text)?);
     if source.state_dir == target.state_dir || source.which()?.name == target.which()?.name {
@@ -24,17 +24,29 @@ pub(super) fn key_copy(from: &Path, onion: OnionAddress, to: &Path) -> Result<Ex
     let mut first = open_vault(&source, Access::Read)?;
     first.check(onion)?;
     let mut second = open_vault(&target, Access::Write)?;
-    if second.knows(onion) {
+    let (label, serial) = (&target.token.label, Serial::new(target.serial()?));
+    let custody = Custody::Copied { onion, serial };
+    let before = second.knows(onion);
+    if before && books::is_on_record(&source, &custody)? {
         return Err(VaultError::Known(onion).into());
     }
-    first.lend(onion, |key| second.keep(key).map(drop))??;
+    if !before {
+        first.lend(onion, |key| second.keep(key).map(drop))??;
+    }
     second.check(onion)?;
-    let serial = Serial::new(target.serial()?);
-    books::record(&mut ledger, Event::Custody(Custody::Copied { onion, serial }))?;
-    let label = &target.token.label;
-    line(Level::Info, "key-copied", &[("onion", &onion.redacted()), ("token", label)]);
+    line(Level::Info, "key-copied", &[("onion", &onion.redacted()), ("token", label), ("before", &before)]);
+    books::record(&mut ledger, Event::Custody(custody)).map_err(|failure| {
+        let done = format!("the key IS sealed to the token {label:?} too, and that is on no record");
+        failure.after(
+            &done,
+            "make the ledger in state_dir writable (owner, free space) and run the same key copy again: it writes the line \
+             that is missing",
+        )
+    })?;
+    let earlier =
+        if before { "It was there before this command; the ledger says so from now on.\n" } else { "" };
     answer(&format!(
-        "{onion}\n\nThe key is sealed to the token {label:?} too; opened there it is the key of this address.\n\
+        "{onion}\n\nThe key is sealed to the token {label:?} too; opened there it is the key of this address.\n{earlier}\
          Only one signer may serve it: two of them do not know of each other's certificates.\n"
     ))?;
     Ok(ExitCode::SUCCESS)

@@ -11,6 +11,24 @@ use crate::token::pkcs11::change_pin;
 use std::path::Path;
 use std::process::ExitCode;
 
+/// The PIN is changed, and the ledger does not say so.
+fn unrecorded(failure: Failure, label: &str, source: &PinSource) -> Failure {
+    let done = format!(
+        "the PIN of the token {label:?} IS changed, the old one is refused from now on, and that is on no record"
+    );
+    let place = match source {
+        PinSource::Prompt => String::new(),
+        source @ (PinSource::File(_) | PinSource::Credential(_)) => {
+            format!("put the new PIN into {source}; ")
+        }
+    };
+    let now = format!(
+        "{place}make the ledger in state_dir writable (owner, free space), and run pin change once more with the new PIN as \
+         the old one: that change is on record, and a note of this one belongs to the sheet"
+    );
+    failure.after(&done, &now)
+}
+
 /// `pin change`.
 pub(super) fn change(path: &Path, new: &PinSource) -> Result<ExitCode, Failure> {
     let config = Config::load(path, Depth::Text)?;
@@ -28,11 +46,12 @@ pub(super) fn change(path: &Path, new: &PinSource) -> Result<ExitCode, Failure> 
     let old = config.token.pin.read("old PIN of the token").map_err(TokenError::Pin)?;
     let new_pin = new.read_new("new PIN of the token").map_err(TokenError::Pin)?;
     change_pin(&config.token.module, &which, &old, &new_pin)?;
+    line(Level::Info, "pin-changed", &[("label", &which.name.label), ("serial", &which.name.serial)]);
     if let Some(ledger) = &mut ledger {
         let serial = Serial::new(&which.name.serial);
-        books::record(ledger, Event::Custody(Custody::Pin { serial }))?;
+        let recorded = books::record(ledger, Event::Custody(Custody::Pin { serial }));
+        recorded.map_err(|failure| unrecorded(failure, &which.name.label, &config.token.pin))?;
     }
-    line(Level::Info, "pin-changed", &[("label", &which.name.label), ("serial", &which.name.serial)]);
     let next = match &config.token.pin {
         PinSource::Prompt => String::new(),
         source @ (PinSource::File(_) | PinSource::Credential(_)) => {

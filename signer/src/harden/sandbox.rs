@@ -130,7 +130,7 @@ fn files(role: &Role) -> Result<(), Box<dyn std::error::Error>> {
     let read: BitFlags<AccessFs> = make_bitflags!(AccessFs::{ReadFile | ReadDir});
     let write = read | make_bitflags!(AccessFs::{WriteFile | Truncate | MakeReg | RemoveFile | Refer});
     let (read, write) = if role.unmeasured() {
-        (AccessFs::from_read(KNOWN), AccessFs::from_all(KNOWN) & !AccessFs::Execute)
+        (AccessFs::from_read(KNOWN) & !AccessFs::Execute, AccessFs::from_all(KNOWN) & !AccessFs::Execute)
     } else {
         (read, write)
     };

@@ -187,6 +187,33 @@ fn a_request_is_shown_issued_and_verified() {
 }
 
 #[test]
+fn bundles_need_two_free_places_and_what_is_denied_later_gets_none() {
+    fn body(kit: Kit) {
+        let room = room(kit);
+        let first = request(room.onion);
+        let heard = room.write("a.request", &first);
+        let issue = |main: &str, spare: &str| {
+            room.issue("@a.request", &heard, &["-o", main, "--emergency", spare, "--first"])
+        };
+        issue("@a.bundle", "@a.bundle").fails(2, "two places");
+        issue("@a.request", "@a.spare").fails(2, "was not touched");
+        assert!(!room.run(&["audit", "show"]).good().contains("  request "));
+        issue("@a.bundle", "@a.spare").good();
+        issue("@b.bundle", "@b.bundle").fails(2, "two places");
+        assert!(!room.path("b.bundle").exists());
+        // Not by any command, with what a person confirms or without.
+        room.run(&["deny", "--request", &first.id.to_string()]).good();
+        issue("@b.bundle", "@b.spare").fails(3, "req-denied");
+        room.run(&["request", "show", "@a.request"]).fails(3, "req-denied");
+        let guided =
+            ["ceremony", "start", "@denied", "--request", "@a.request", "--first", "-o", "@b.bundle"];
+        room.run(&guided).fails(3, "req-denied");
+        assert!(!room.path("b.bundle").exists() && !room.path("b.spare").exists());
+    }
+    in_child("ceremony::bundles_need_two_free_places_and_what_is_denied_later_gets_none", body);
+}
+
+#[test]
 fn requests_that_are_not_as_they_should_be_end_with_a_sentence() {
     fn body(kit: Kit) {
         let room = room(kit);

@@ -1,6 +1,7 @@
 //! What is on the token: guarded, private, and refused when it is not.
 
-use crate::kit::{Kit, LABEL, in_child, log_in, roots, session};
+use crate::kit::{Kit, LABEL, PIN, SO_PIN, in_child, log_in, roots, session};
+use crate::person::Person;
 use cryptoki::mechanism::Mechanism;
 use cryptoki::object::{Attribute, AttributeType, KeyType, ObjectClass};
 use cryptoki::session::Session;
@@ -132,7 +133,7 @@ fn refused_with(kit: &Kit, name: &TokenName, value: &[u8], words: &str) {
         ))
         .unwrap();
     let session = session(&library, name);
-    log_in(&session, crate::kit::PIN);
+    log_in(&session, PIN);
     let (object, _good) = sealed(&session).remove(0);
     put(&session, object, value);
     drop(session);
@@ -152,7 +153,7 @@ fn tampered(kit: Kit) {
         ))
         .unwrap();
     let first = session(&library, &name);
-    log_in(&first, crate::kit::PIN);
+    log_in(&first, PIN);
     let good = sealed(&first).remove(0).1;
     drop(first);
     library.finalize().unwrap();
@@ -206,11 +207,53 @@ fn private(kit: Kit) {
     let session = session(&library, &name);
     assert!(sealed(&session).is_empty(), "sealed keys are seen without a PIN");
     assert!(roots(&session).is_empty());
-    log_in(&session, crate::kit::PIN);
+    log_in(&session, PIN);
     assert_eq!((sealed(&session).len(), roots(&session).len()), (1, 1));
 }
 
 #[test]
 fn without_the_pin_nothing_is_seen() {
     in_child("custody::without_the_pin_nothing_is_seen", private);
+}
+
+fn typed_twice(kit: Kit) {
+    let path = kit.home.join("signer.toml");
+    let files = std::fs::read_to_string(&path).unwrap();
+    let home = kit.home.display();
+    let prompts = files
+        .replace(&format!("file:{home}/pin"), "prompt")
+        .replace(&format!("file:{home}/so-pin"), "prompt");
+    std::fs::write(&path, prompts).unwrap();
+    let types = |lines: [(&str, &str); 4]| {
+        let mut person = Person::runs(&kit.command(&["token", "init"]));
+        for (prompt, line) in lines {
+            person.reads(prompt);
+            person.types(line);
+            if prompt == "once more: " && line.ends_with("slip") {
+                break;
+            }
+        }
+        person.leaves().0
+    };
+    let (officer, user) = ("new PIN of the security officer: ", "new PIN of the token: ");
+    let before = std::fs::read_dir(kit.tokens()).unwrap().count();
+    let slips = [
+        [(officer, SO_PIN), ("once more: ", "a-slip"), (user, PIN), ("once more: ", PIN)],
+        [(officer, SO_PIN), ("once more: ", SO_PIN), (user, PIN), ("once more: ", "a-slip")],
+    ];
+    for lines in slips {
+        types(lines).fails(6, "two different ways");
+    }
+    assert_eq!(
+        std::fs::read_dir(kit.tokens()).unwrap().count(),
+        before,
+        "a token was made with a slip in its PIN"
+    );
+    types([(officer, SO_PIN), ("once more: ", SO_PIN), (user, PIN), ("once more: ", PIN)]).good();
+}
+
+/// A slip in a PIN that is typed once locks the token for good.
+#[test]
+fn new_pins_of_a_token_are_typed_twice() {
+    in_child("custody::new_pins_of_a_token_are_typed_twice", typed_twice);
 }

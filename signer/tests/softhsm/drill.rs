@@ -9,7 +9,7 @@ use onionkeep_common::wire::Reply;
 use onionkeep_common::{CertType, OnionAddress, PeriodRule, UncheckedCert};
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 /// Tells the drill's next step.
 fn step(text: &str) {
@@ -17,7 +17,7 @@ fn step(text: &str) {
 }
 
 /// A machine with a SoftHSM of its own.
-fn machine(home: &Path, name: &str) -> Option<Kit> {
+pub(crate) fn machine(home: &Path, name: &str) -> Option<Kit> {
     let home = home.join(name);
     std::fs::create_dir(&home).unwrap();
     fresh(&home)
@@ -30,38 +30,43 @@ fn share_in(page: &str) -> String {
     lines.join(" ")
 }
 
+/// A custodian writes a share down and types it back; the second one slips.
+pub(crate) fn takes(room: &mut Person, custodian: usize, of: usize) -> String {
+    room.reads(&format!("custodian {custodian} of {of}"));
+    room.reads("press Enter: ");
+    room.types("");
+    let share = share_in(&room.reads("the screen is cleared."));
+    room.types("");
+    room.reads("\x1b[2J\x1b[3J");
+    room.reads("type the share back: ");
+    if custodian == 2 {
+        room.types(&share.replacen('q', "p", 1).replacen('z', "q", 1).replacen('4', "5", 1));
+        room.reads("not accepted");
+        room.reads("press Enter: ");
+        room.types("");
+        room.reads("the screen is cleared.");
+        room.types("");
+        room.reads("type the share back: ");
+    }
+    let shown = room.seen.matches(&*share.chars().take(29).collect::<String>()).count();
+    room.types(&share);
+    room.reads(&format!("share {custodian} of {of} is good"));
+    assert_eq!(
+        room.seen.matches(&*share.chars().take(29).collect::<String>()).count(),
+        shown,
+        "it is echoed"
+    );
+    share
+}
+
 /// Splits with everybody at the terminal; returns the shares as the custodians wrote them down.
-fn split(kit: &Kit, onion: OnionAddress) -> Vec<String> {
+pub(crate) fn split(kit: &Kit, onion: OnionAddress) -> Vec<String> {
     let onion = onion.to_string();
     let command = kit.command(&["backup", "split", "--onion", &onion, "--shares", "5", "--threshold", "3"]);
     let mut room = Person::runs(&command);
     let mut paper = Vec::new();
     for custodian in 1..=5 {
-        room.reads(&format!("custodian {custodian} of 5"));
-        room.reads("press Enter: ");
-        room.types("");
-        let share = share_in(&room.reads("the screen is cleared."));
-        room.types("");
-        room.reads("\x1b[2J\x1b[3J");
-        room.reads("type the share back: ");
-        if custodian == 2 {
-            room.types(&share.replacen('q', "p", 1).replacen('z', "q", 1).replacen('4', "5", 1));
-            room.reads("not accepted");
-            room.reads("press Enter: ");
-            room.types("");
-            room.reads("the screen is cleared.");
-            room.types("");
-            room.reads("type the share back: ");
-        }
-        let shown = room.seen.matches(&*share.chars().take(29).collect::<String>()).count();
-        room.types(&share);
-        room.reads(&format!("share {custodian} of 5 is good"));
-        assert_eq!(
-            room.seen.matches(&*share.chars().take(29).collect::<String>()).count(),
-            shown,
-            "it is echoed"
-        );
-        paper.push(share);
+        paper.push(takes(&mut room, custodian, 5));
     }
     let (ran, _seen) = room.leaves();
     for share in &paper {
@@ -72,7 +77,7 @@ fn split(kit: &Kit, onion: OnionAddress) -> Vec<String> {
 }
 
 /// Copies the two public files away.
-fn export(kit: &Kit, onion: OnionAddress, to: &Path) -> (PathBuf, PathBuf) {
+pub(crate) fn export(kit: &Kit, onion: OnionAddress, to: &Path) -> (PathBuf, PathBuf) {
     let ran = kit.run(&["backup", "export", "--onion", &onion.to_string(), "--to", to.to_str().unwrap()]);
     let answer = ran.good();
     let mut paths = answer.lines().map(PathBuf::from);
@@ -81,7 +86,11 @@ fn export(kit: &Kit, onion: OnionAddress, to: &Path) -> (PathBuf, PathBuf) {
 
 /// Runs a command that reads shares from a pipe.
 fn piped(kit: &Kit, arguments: &[&str], shares: &[&str]) -> Ran {
-    let mut command = kit.command(arguments);
+    types_in(kit.command(arguments), shares)
+}
+
+/// The same with a command that is there already.
+pub(crate) fn types_in(mut command: Command, shares: &[&str]) -> Ran {
     command.arg("--shares-from-stdin").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     let lines: String = shares.iter().map(|share| format!("{share}\n")).collect();
@@ -162,7 +171,7 @@ fn a_lost_token_is_replaced_from_shares_and_the_address_stays() {
 }
 
 /// The line of the ledger that tells of a step.
-fn on_record(kit: &Kit, words: &str) {
+pub(crate) fn on_record(kit: &Kit, words: &str) {
     let shown = kit.run(&["audit", "show"]).good();
     let found = shown.lines().find(|line| line.contains(words));
     step(&format!("on record: {}", found.unwrap_or_else(|| panic!("{words} is not in {shown}"))));
@@ -194,8 +203,8 @@ fn restore_at_the_terminal(kit: &Kit, onion: OnionAddress, files: (&Path, &Path)
     assert!(said.contains("opened again it is the key of this address"), "{said}");
 }
 
-/// `key copy` to a second token of the same machine.
-fn copied(kit: &Kit, onion: OnionAddress) {
+/// A second token of the same machine, and its configuration.
+pub(crate) fn second(kit: &Kit) -> PathBuf {
     std::fs::create_dir(kit.home.join("state2")).unwrap();
     let first = std::fs::read_to_string(kit.home.join("signer.toml")).unwrap();
     let second: String =
@@ -209,7 +218,12 @@ fn copied(kit: &Kit, onion: OnionAddress) {
     let serial = said.lines().find(|line| line.starts_with("serial = ")).unwrap();
     let second = second.replace("label = \"second\"\n", &format!("label = \"second\"\n{serial}\n"));
     std::fs::write(kit.home.join("second.toml"), &second).unwrap();
-    let to = kit.home.join("second.toml");
+    kit.home.join("second.toml")
+}
+
+/// `key copy` to a second token of the same machine.
+fn copied(kit: &Kit, onion: OnionAddress) {
+    let to = second(kit);
     let copy = ["key", "copy", "--onion", &onion.to_string(), "--to", to.to_str().unwrap()];
     let ran = kit.run(&copy);
     assert!(!ran.stderr.contains("warn"), "{}", ran.stderr);
@@ -355,7 +369,7 @@ fn an_interrupted_split_leaves_no_backup_and_a_clear_screen() {
     kit.run(&["backup", "export", "--onion", &onion, "--to", dir.path().to_str().unwrap()])
         .fails(2, "there is no backup");
     // Without a terminal there is no split at all, and none beside the state directory.
-    let mut alone = std::process::Command::new("setsid");
+    let mut alone = Command::new("setsid");
     let command = kit.command(&split);
     alone.arg("--wait").arg(command.get_program()).args(command.get_args());
     alone.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?)))).stdin(Stdio::null());

@@ -24,3 +24,4 @@ mod processes;
 mod program;
 mod residue;
 mod seals;
+mod unrecorded;

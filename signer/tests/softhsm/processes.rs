@@ -1,11 +1,12 @@
 //! Keeper, gate and vault as processes: each one killed or stopped in turn, and what becomes of the others and the clients.
 
-use crate::kit::ran::wait;
+use crate::kit::ran::{Ran, output, wait};
 use crate::kit::serving::{Serving, wait_gone};
 use crate::kit::{Kit, PIN, in_child, slot};
 use onionkeep_common::OnionAddress;
 use onionkeep_common::wire::{AwayReason, Reply};
 use rustix::process::Signal;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 /// A signer that has served once.
@@ -123,4 +124,23 @@ fn inner(kit: Kit) {
 #[test]
 fn nobody_starts_a_gate_or_a_vault_alone() {
     in_child("processes::nobody_starts_a_gate_or_a_vault_alone", inner);
+}
+
+fn left_open(kit: Kit) {
+    let serve = kit.command(&["serve"]);
+    let mut shell = Command::new("sh");
+    shell
+        .args(["-c", "exec 7</dev/null; exec \"$0\" \"$@\""])
+        .arg(serve.get_program())
+        .args(serve.get_args());
+    let ran = Ran::of(output(shell));
+    ran.fails(2, "[[onion]]");
+    let told = ran.stderr.lines().find(|line| line.contains(" warn descriptors-inherited ")).unwrap();
+    let numbers = told.split_once("descriptors=").unwrap().1.split(' ').next().unwrap();
+    assert!(numbers.trim_matches('"').split(',').any(|number| number == "7"), "{told}");
+}
+
+#[test]
+fn descriptors_that_gate_and_vault_would_inherit_are_told() {
+    in_child("processes::descriptors_that_gate_and_vault_would_inherit_are_told", left_open);
 }

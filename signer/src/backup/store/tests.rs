@@ -32,7 +32,7 @@ fn the_latest_generation_is_kept_and_earlier_ones_go() {
 #[test]
 fn a_mixed_pair_and_large_files_are_refused() {
     let dir = tempfile::tempdir().unwrap();
-    let [wrapped, verifier] = export(&backup(1), dir.path()).unwrap().try_into().unwrap();
+    let [wrapped, verifier] = export(&backup(1), dir.path()).unwrap();
     assert!(Backup::read(&wrapped, &verifier).is_ok());
     assert!(matches!(Backup::read(&verifier, &verifier), Err(BackupError::NotABlob)));
     assert!(matches!(Backup::read(&wrapped, &wrapped), Err(BackupError::NotAVerifier)));
@@ -48,4 +48,20 @@ fn nothing_is_exported_to_where_a_share_lies() {
     std::fs::write(dir.path().join("onionkeep-00000000-1.share"), "x").unwrap();
     assert!(matches!(export(&backup(1), dir.path()), Err(BackupError::Medium { .. })));
     assert_eq!(dir.path().read_dir().unwrap().count(), 1);
+}
+
+#[test]
+fn what_was_planted_on_the_medium_of_an_export_is_not_followed() {
+    let dir = tempfile::tempdir().unwrap();
+    let (medium, precious) = (dir.path().join("medium"), dir.path().join("precious"));
+    std::fs::create_dir(&medium).unwrap();
+    std::fs::write(&precious, "precious").unwrap();
+    let backup = backup(1);
+    let name = format!("{}.g1.wrapped", backup.set.onion().bare());
+    for planted in [name.clone(), format!("{name}.new"), format!(".{name}.new")] {
+        std::os::unix::fs::symlink(&precious, medium.join(planted)).unwrap();
+    }
+    let paths = export(&backup, &medium).unwrap();
+    assert_eq!(Backup::read(&paths[0], &paths[1]).unwrap(), backup);
+    assert_eq!(std::fs::read(&precious).unwrap(), b"precious");
 }

@@ -2,6 +2,7 @@
 
 use super::{Room, policy, read};
 use crate::ceremony::dates;
+use crate::ceremony::folder::{Folder, Plan};
 use crate::ceremony::issue::Issued;
 use crate::ceremony::policy::clockwork_of;
 use crate::ceremony::{files, is_marked};
@@ -9,6 +10,7 @@ use crate::ledger::Denied;
 use onionkeep_common::PeriodRule;
 use onionkeep_common::paper::{FileDigest, Purpose};
 use std::collections::BTreeSet;
+use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 
 /// A room after a power cut: the bundles are kept, the ledger ends with the request and its keys.
@@ -141,4 +143,47 @@ fn a_part_of_the_keys_on_record_is_not_all_of_them() {
             }
         }
     }
+}
+
+/// Somebody prepared the medium: links at every name that could be foreseen, a file that never ends in the bundle's place.
+#[test]
+fn what_was_planted_on_a_medium_is_neither_followed_nor_altered() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, precious) = (dir.path().join("1.bundle"), dir.path().join("ledger"));
+    std::fs::write(&precious, "precious").unwrap();
+    for planted in [".1.bundle.new", "1.bundle.new", "transcript.log", "lock"] {
+        symlink(&precious, dir.path().join(planted)).unwrap();
+    }
+    files::check_place(&path).unwrap();
+    files::put(&path, b"one").unwrap();
+    files::replace(&path, b"two").unwrap();
+    assert_eq!(files::read(&path).unwrap(), b"two");
+    assert!(Folder::begin(dir.path(), Plan::default()).unwrap_err().to_string().contains("a link"));
+    assert!(crate::room::records_to(&dir.path().join("transcript.log")).is_err());
+    std::fs::remove_file(&path).unwrap();
+    for planted in [PathBuf::from("/dev/zero"), precious.clone()] {
+        symlink(planted, &path).unwrap();
+        assert!(files::put(&path, b"precious").unwrap_err().to_string().contains("was not touched"));
+        std::fs::remove_file(&path).unwrap();
+    }
+    assert_eq!(std::fs::read(&precious).unwrap(), b"precious");
+}
+
+#[test]
+fn the_places_of_bundles_are_free_and_two() {
+    let dir = tempfile::tempdir().unwrap();
+    let (main, spare) = (dir.path().join("a.bundle"), dir.path().join("a.spare"));
+    files::check_places(&main, Some(&spare)).unwrap();
+    let linked = dir.path().join("linked");
+    symlink(dir.path(), &linked).unwrap();
+    for same in [main.clone(), linked.join("a.bundle"), dir.path().join("A.bundle")] {
+        let error = files::check_places(&main, Some(&same)).unwrap_err();
+        assert!(error.to_string().contains("two places"), "{error}");
+    }
+    for (place, taken) in [(&spare, "a file"), (&main, "")] {
+        std::fs::write(place, taken).unwrap();
+        let error = files::check_places(&main, Some(&spare)).unwrap_err();
+        assert!(matches!(&error, files::MediumError::Exists(path) if path == place), "{error}");
+    }
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 3);
 }

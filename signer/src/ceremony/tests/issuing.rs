@@ -40,6 +40,31 @@ fn a_request_is_answered_once_and_then_by_the_same_octets() {
     assert!(room.issue(&request).unwrap_err().to_string().contains("not usable"));
 }
 
+#[test]
+fn what_was_denied_or_lost_its_publisher_since_is_not_handed_out_again() {
+    let onion = Room::new().onions[0];
+    let since = [
+        ("req-denied", Event::Deny(Denied::Request(RequestId([4; 16])))),
+        ("req-denied", Event::Deny(Denied::Onion(onion))),
+        ("req-denied", Event::Deny(Denied::Key(desc_key(2, now_period() + 1)))),
+        ("req-enrolled", Event::Enrol { onion, key: requester(7) }),
+    ];
+    for (rule, event) in since {
+        let mut room = Room::new();
+        let request = read(room.request());
+        room.issue(&request).unwrap();
+        room.note(event);
+        room.reopen();
+        let asked = room.order(&request, &room.onions).answered(room.memory());
+        let issued = room.issue(&request);
+        for refused in [asked.map(drop), issued.map(drop)] {
+            let refused = refused.unwrap_err();
+            assert_eq!(refused.kind(), Exit::Refused);
+            assert!(refused.to_string().starts_with(&format!("error: {rule}: ")), "{refused}");
+        }
+    }
+}
+
 impl Room {
     /// Asks again while the token is away.
     fn issue_again(&self, request: &Read<Request>) -> Issued {

@@ -5,13 +5,14 @@
 
 use super::guided::{doctor, head};
 use super::{answer, books, enrol, onions, open_vault};
-use crate::backup::store::export;
+use crate::backup::store::{Backup, export};
 use crate::backup::{Plan as Split, Store};
 use crate::ceremony::confirm::Given;
 use crate::ceremony::folder::{Folder, Plan};
 use crate::ceremony::{MARK, files, is_marked, policy};
 use crate::cli::{CeremonyStart, Said, Told};
 use crate::clock::{Clock, Iso, SystemClock};
+use crate::command::backup::Shares;
 use crate::command::{audit, backup, key_import, key_new, token_init};
 use crate::config::{Config, Depth};
 use crate::doctor::WARNED;
@@ -26,6 +27,23 @@ use std::process::ExitCode;
 /// The steps of the first ceremony.
 pub(super) const STEPS: [&str; 10] =
     ["clock", "token", "ledger", "key", "backup", "second", "publisher", "doctor", "checkpoint", "sheet"];
+
+/// What is noted once the shares have opened the key: of which set, for which token, and what came of it.
+const RESTORED: &str = "restored";
+/// The second token got the key from the shares.
+const SEALED: &str = "sealed";
+/// It had the key before.
+const TRIED: &str = "tried";
+
+/// A set of shares and a token, as a note names them.
+fn about(backup: &Backup, token: &Config) -> Result<String, Failure> {
+    Ok(format!("{} {}", backup.set.short_name(), token.serial()?))
+}
+
+/// What came of the shares in this ceremony, if they were asked for.
+fn seen<'a>(folder: &'a Folder, about: &str) -> Option<&'a str> {
+    folder.noted(RESTORED)?.strip_prefix(about)?.strip_prefix(' ')
+}
 
 /// Whether it goes on.
 enum Next {
@@ -252,7 +270,7 @@ impl First<'_> {
     }
 
     /// The key on a second token, from the shares: before that, nobody relies on the backup.
-    fn second(&self) -> Result<Next, Failure> {
+    fn second(&mut self) -> Result<Next, Failure> {
         let (config, onion) = (self.config()?, self.onion()?);
         let other = Config::load(&self.second, Depth::Text)?;
         if other.state_dir == config.state_dir || other.token.serial == config.token.serial {
@@ -262,11 +280,7 @@ impl First<'_> {
         if let Next::Pause(what) = self.token(&self.second, None)? {
             return Ok(Next::Pause(what));
         }
-        if !open_vault(&other, Access::Read)?.knows(onion) {
-            let paths = export(&Store(&config.state_dir).latest(&onion)?, self.folder.dir())?;
-            let [wrapped, verifier] = paths.as_slice() else { return Ok(Next::Pause(String::new())) };
-            answer(&backup::restore(&self.second, wrapped, verifier, false)?)?;
-        }
+        self.restore(&config, &other, onion)?;
         open_vault(&other, Access::Read)?.check(onion)?;
         let serial = Serial::new(other.serial()?);
         if self.folder.noted("second").is_none() {
@@ -277,6 +291,21 @@ impl First<'_> {
             other.token.label
         ))?;
         Ok(Next::On)
+    }
+
+    /// Has the shares of this backup open the key, once in a ceremony: whether or not the second token has it already, only what
+    /// was seen here is attested on the sheet.
+    fn restore(&mut self, config: &Config, other: &Config, onion: OnionAddress) -> Result<(), Failure> {
+        let backup = Store(&config.state_dir).latest(&onion)?;
+        let about = about(&backup, other)?;
+        if seen(&self.folder, &about).is_some() {
+            return Ok(());
+        }
+        let [wrapped, verifier] = export(&backup, self.folder.dir())?;
+        let restored = backup::bring_back(&self.second, &wrapped, &verifier, false, Shares::Always)?;
+        answer(&restored.text)?;
+        let how = if restored.sealed { SEALED } else { TRIED };
+        self.folder.note(RESTORED, &format!("{about} {how}"))
     }
 
     /// Whose requests count.
@@ -307,13 +336,31 @@ impl First<'_> {
         let made = memory.backup(&onion);
         let (generation, threshold, shares) =
             made.map_or((0, 0, 0), |made| (made.generation, made.threshold, made.shares));
+        let about = about(&Store(&config.state_dir).latest(&onion)?, &other)?;
+        let attested = match seen(&self.folder, &about) {
+            Some(SEALED) => {
+                "We have seen that the second token, restored from the shares, has the same address."
+            }
+            Some(_tried) => {
+                "The second token had the key before this ceremony: it was NOT restored from the shares.\n\
+                 We have seen that it has the same address, and that the shares open the key of this address."
+            }
+            None => {
+                let text = "nobody saw in this ceremony that the shares of the latest backup open the key. No sheet was made";
+                return Err(Failure::new(
+                    Kind::Refused,
+                    text,
+                    "go on with ceremony resume, which asks for the shares",
+                ));
+            }
+        };
         let text = crate::room::marked(&format!(
             "Onionkeep: sheet of the first ceremony\n\n\
              date                {}\naddress             {onion}\n\
              first token         {} {}\nsecond token        {} {}\naudit key           {}\n\
              publisher's key     {requester}\nbackup              generation {generation}, any {threshold} of {shares} shares\n\
              ledger              line {line}\n  hash              {hash}\n  words             {}\n\n\
-             We have seen that the second token, restored from the shares, has the same address.\n\n\
+             {attested}\n\n\
              administrator       ______________________________\n\n\
              witness             ______________________________\n",
             Iso(SystemClock.now()),

@@ -206,9 +206,7 @@ fn sign(
     let (table, refusal) = show::request(&order.facts(ledger.memory()));
     answer(&table)?;
     refusal.map_or(Ok(()), |refusal| Err(Failure::from(refusal)))?;
-    for place in [Some(places.main), places.emergency].into_iter().flatten() {
-        files::check_place(place)?;
-    }
+    files::check_places(places.main, places.emergency)?;
     match folder.noted("request") {
         Some(time) => answer(&format!("its words were confirmed: {time}\n"))?,
         None => given.words("the request", &order.request.digest.0)?,

@@ -1,6 +1,7 @@
 //! `ceremony start` and `resume`: steps done once, confirmed by a person, gone on with after a slip, a full medium or a stop.
 
 use super::*;
+use crate::drill::{second, takes};
 
 /// A watch that is a year off, words that differ and a slip end a ceremony; nothing is signed, and it goes on.
 fn slips(room: &Room, start: &[&str], resume: &[&str], heard: &str) {
@@ -93,12 +94,23 @@ fn a_medium_that_is_full_or_gone_ends_with_a_sentence_and_the_same_octets_later(
         std::fs::remove_dir(&stick).unwrap();
         room.run(&[&start[..], &confirmed].concat()).fails(2, "no part of it was left there");
         assert!(!room.run(&["audit", "show"]).good().contains("  request "));
-        // A directory in the way of the file, as if the medium failed during the write: all is signed and kept.
+        // Nor with something else in the place of the file.
         std::fs::create_dir_all(stick.join("a.bundle")).unwrap();
-        room.run(&[&["ceremony", "resume", "@c"], &confirmed[..]].concat())
-            .fails(2, "what was signed is kept");
-        assert!(room.run(&["audit", "show"]).good().contains("  bundle "));
+        room.run(&[&["ceremony", "resume", "@c"], &confirmed[..]].concat()).fails(2, "was not touched");
+        assert!(!room.run(&["audit", "show"]).good().contains("  request "));
         std::fs::remove_dir(stick.join("a.bundle")).unwrap();
+        // Pulled out at the last moment: all is signed and kept.
+        let mut person = room.at_the_terminal(&["ceremony", "resume", "@c"]);
+        person.reads("as in 2026-11-22 16: ");
+        person.types(&watch);
+        person.reads("Type Yes: ");
+        person.types("Yes");
+        person.reads("Type exactly Issue 1: ");
+        std::fs::remove_dir(&stick).unwrap();
+        person.types("Issue 1");
+        person.leaves().0.fails(2, "what was signed is kept");
+        assert!(room.run(&["audit", "show"]).good().contains("  bundle "));
+        std::fs::create_dir(&stick).unwrap();
         room.run(&["ceremony", "resume", "@c"]).good();
         let bundle = std::fs::read(stick.join("a.bundle")).unwrap();
         let kept = room.kit.state().join("ceremony").join(FileDigest::of(&bundle).to_string());
@@ -146,6 +158,52 @@ fn a_first_ceremony_stops_where_somebody_stops_it_and_keeps_rehearsals_apart() {
     }
     in_child(
         "ceremony::guided::a_first_ceremony_stops_where_somebody_stops_it_and_keeps_rehearsals_apart",
+        body,
+    );
+}
+
+/// A first ceremony to its end, whose second token has the key before or not; returns the sheet.
+fn first_to_its_end(kit: Kit, before: bool) -> String {
+    let room = room(kit);
+    let onion = room.onion.to_string();
+    let to = second(&room.kit);
+    if before {
+        room.run(&["key", "copy", "--onion", &onion, "--to", to.to_str().unwrap()]).good();
+    }
+    let watch = watch();
+    let start = ["ceremony", "start", "@c0", "--first", "--onion", &onion, "--second", "@second.toml"];
+    let rest = ["--shares", "2", "--threshold", "2", "--watch", &watch];
+    let mut people = room.at_the_terminal(&[&start[..], &rest].concat());
+    let shares = [1, 2].map(|custodian| takes(&mut people, custodian, 2));
+    for (share, prompt) in shares.iter().zip(["share 1 of 2: ", "share 2 of 2: "]) {
+        people.reads(prompt);
+        people.types(share);
+    }
+    let said = people.leaves().0.good();
+    assert_eq!(said.contains("was there before"), before, "{said}");
+    // They are not asked for again.
+    room.run(&["ceremony", "resume", "@c0", "--watch", &watch]).good();
+    std::fs::read_to_string(room.path("c0/sheet.txt")).unwrap()
+}
+
+#[test]
+fn a_second_token_that_had_the_key_is_not_attested_to_be_restored() {
+    fn body(kit: Kit) {
+        let sheet = first_to_its_end(kit, true);
+        assert!(sheet.contains("NOT restored") && sheet.contains("that the shares open the key"), "{sheet}");
+        assert!(!sheet.contains("seen that the second token, restored"), "{sheet}");
+    }
+    in_child("ceremony::guided::a_second_token_that_had_the_key_is_not_attested_to_be_restored", body);
+}
+
+#[test]
+fn a_second_token_that_got_the_key_from_the_shares_is_attested_to_be_restored() {
+    fn body(kit: Kit) {
+        let sheet = first_to_its_end(kit, false);
+        assert!(sheet.contains("seen that the second token, restored from the shares"), "{sheet}");
+    }
+    in_child(
+        "ceremony::guided::a_second_token_that_got_the_key_from_the_shares_is_attested_to_be_restored",
         body,
     );
 }

@@ -6,7 +6,7 @@
 
 use super::{Link, LogSink, Record};
 use crate::ledger::device_log::{DeviceLog, Reading};
-use crate::state;
+use crate::{careful, state};
 use std::fs::{File, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::{FileExt, PermissionsExt};
@@ -47,7 +47,7 @@ impl LogFile {
     pub fn open(directory: &Path) -> io::Result<Self> {
         let path = directory.join(NAME);
         let fresh = !path.exists();
-        let file = File::options().read(true).append(true).create(true).open(&path)?;
+        let file = careful::open_or_make(&path, File::options().read(true).append(true))?;
         if fresh {
             file.set_permissions(Permissions::from_mode(0o600))?;
             state::give_to_owner(directory, &file)?;
