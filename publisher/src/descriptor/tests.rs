@@ -15,6 +15,7 @@ use serde_json::Value;
 mod clients;
 mod golden;
 mod hostile;
+mod points;
 mod real;
 mod shown;
 
