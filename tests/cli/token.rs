@@ -88,8 +88,9 @@ fn a_token_in_use_is_not_initialised_again() {
     assert!(kit.signer.run(&["key", "show"]).unwrap().answer().unwrap().contains(&kit.address));
 }
 
-/// Every object of the token, altered in one octet at its end, middle and start in turn: an altered key never serves
-/// another address, no alteration crashes the signer, and the sealed object's is found by its own check.
+/// Every object of the token, altered in one octet near its end and in its middle: no alteration crashes the signer,
+/// at least one is found by a check, and where an altered object names another onion (one altered point in sixteen is a
+/// key, and its address is shown whole), its line says that it is not good.
 #[test]
 fn an_altered_object_is_found_and_never_serves() {
     let mut kit = Kit::open_to_us();
@@ -104,8 +105,11 @@ fn an_altered_object_is_found_and_never_serves() {
             std::fs::write(&object, altered).unwrap();
             let ran = kit.signer.run(&["key", "show"]).unwrap();
             assert!((0..=8).contains(&ran.code), "{ran:?}");
-            let others = ran.stdout.replace(&kit.address, "");
-            assert!(!others.contains(".onion"), "another address: {ran:?}");
+            for line in ran.stdout.lines().filter(|line| line.contains(".onion")) {
+                let good = !line.contains("NOT GOOD");
+                assert!(!good || line.starts_with(&kit.address), "another address is good: {ran:?}");
+                assert!(good || ran.code == code::VERIFICATION, "not good, and no failure: {ran:?}");
+            }
             codes.push(ran.code);
         }
         std::fs::write(&object, original).unwrap();
