@@ -3,7 +3,7 @@
 //! `cargo bench -p onionkeep-publisher --bench day [-- SERVICES BACKENDS HOURS | -- --plot FILE]`. The whole publisher runs, on
 //! simulated time: reactor, control port, descriptors, certificates, state files. A second process plays tor and the signer
 //! and makes the backends' descriptors (`support/apart.rs`); what the sockets to it cost on our side is taken off
-//! (`support/relay.rs`). Without arguments a table is made of whole days. Ends with 1 if a goal is missed.
+//! (`support/relay.rs`). With `ONIONKEEP_DAY_SLOWER=N` all HSDirs take N times as long. Without arguments a table is made of whole days. Ends with 1 if a goal is missed.
 
 #![expect(
     clippy::unwrap_used,

@@ -19,6 +19,7 @@ mod status;
 mod stream;
 #[cfg(test)]
 pub(crate) mod tests;
+mod turns;
 
 pub use config::{ControlAddr, ControlAddrError, Password, TorConfig};
 pub use error::{FetchFailure, PostFailure, TorError};
@@ -149,17 +150,24 @@ impl Tor {
     }
 
     /// Asks one `HSDir` for the descriptor of `onion` in the current period, and waits at most `deadline` once its turn has
-    /// come: no more than 24 are asked so at the same time.
+    /// come: no more than 24 are asked so at the same time. It stands in the queue from this call on, whenever it is waited for.
     ///
     /// # Errors
     /// [`FetchFailure`] says why there is none.
-    pub async fn fetch_from(
+    pub fn fetch_from(
         &self,
-        onion: &OnionAddress,
+        onion: OnionAddress,
         hsdir: Fingerprint,
         deadline: Duration,
-    ) -> Result<Vec<u8>, FetchFailure> {
-        fetch::in_turn(&self.link, onion, hsdir, deadline).await
+    ) -> impl Future<Output = Result<Vec<u8>, FetchFailure>> + Send + use<> {
+        let (link, place) = (Arc::clone(&self.link), self.link.turns().join());
+        async move { fetch::in_turn(&link, place, &onion, hsdir, deadline).await }
+    }
+
+    /// Whether so many fetches wait for their turn that more of them would only make all of them late.
+    #[must_use]
+    pub fn has_long_queue(&self) -> bool {
+        self.link.turns().are_long()
     }
 
     /// Uploads a descriptor to one `HSDir` and waits until that `HSDir` has confirmed it, at most `deadline`.

@@ -9,7 +9,7 @@ use super::onions::{self, BEGIN, MADE, Onion, RELAYS, fetched, made, make, point
 use onionkeep_common::wire::frame::Header;
 use onionkeep_common::wire::{CertifyRequest, HEADER_LEN, Reply};
 use onionkeep_common::{PeriodLength, TimePeriod, UnixTime};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 
@@ -65,6 +65,8 @@ pub(crate) struct World {
     uploads: HashMap<(String, String), String>,
     /// The last long answer.
     long: Vec<u8>,
+    /// The backends of which a descriptor was given, and the second in which nine of ten were.
+    known: (HashSet<u64>, Option<u64>),
     /// Fetches that were answered, that found nothing, that were never answered; uploads; certificates; consensuses.
     counts: [u64; 6],
 }
@@ -81,6 +83,7 @@ impl World {
             copies: HashMap::new(),
             uploads: HashMap::new(),
             long: Vec::new(),
+            known: (HashSet::new(), None),
             counts: [0; 6],
         }
     }
@@ -106,8 +109,9 @@ impl World {
             kind::MORE => self.more(usize::try_from(u64::from_be_bytes(text.try_into().unwrap())).unwrap()),
             kind::COUNTS => {
                 let [good, none, lost, uploads, certificates, consensuses] = self.counts;
+                let after = self.known.1.map_or_else(String::new, |second| format!(" after {second} s"));
                 let words = format!(
-                    "{good} descriptors, {none} not found, {lost} unanswered, {uploads} uploads, \
+                    "nine of ten known{after}, {good} descriptors, {none} not found, {lost} unanswered, {uploads} uploads, \
                      {certificates} certificates, {consensuses} consensuses"
                 );
                 (0, words.into_bytes())
@@ -199,6 +203,10 @@ impl World {
     fn copy(&mut self, onion: &str, hsdir: &str) -> String {
         let (role, now) = (fetched(self.read), self.now.0);
         let (number, own) = &self.backends[onion];
+        let (known, second) = &mut self.known;
+        if known.insert(*number) && known.len() * 10 >= self.backends.len() * 9 {
+            second.get_or_insert(now - BEGIN);
+        }
         let made = made(*number, now);
         let copies = self.copies.entry(*number).or_insert_with(|| (made, role.period, HashMap::new()));
         if (copies.0, copies.1) != (made, role.period) {

@@ -171,11 +171,11 @@ impl Frontend {
 
     /// Asks HSDirs for a backend's descriptor.
     fn start_fetch(&mut self, at: usize, reach: Reach, hands: &mut Hands<'_>) {
-        if self.fetch_role.is_none() || hands.tor.is_none() {
-            return;
-        }
+        let (Some(tor), Some(_role)) = (hands.tor, self.fetch_role) else { return };
         let Some(member) = self.members.get_mut(&at) else { return };
         let targets = &member.targets;
+        // With many backends and a slow tor, asking more of each only makes all of them late.
+        let reach = if tor.has_long_queue() { Reach::One } else { reach };
         let hsdirs = match reach {
             Reach::One => member.rota.next(&targets.fetch, &mut SystemDice).into_iter().collect(),
             Reach::Some => some(&targets.fetch, ASKED, &mut SystemDice),
@@ -204,7 +204,7 @@ impl Frontend {
         };
         let (address, number) = (member.backend.address, member.ask.number);
         for hsdir in hsdirs {
-            hands.start(self.index, task::fetch(tor.clone(), (at, number), address, role, hsdir));
+            hands.start(self.index, task::fetch(&tor, (at, number), address, role, hsdir));
         }
     }
 

@@ -53,6 +53,8 @@ impl Frontend {
     ) {
         let Some(member) = self.members.get_mut(&at) else { return };
         let not_found = answer == Err(FetchFailure::NotFound);
+        // That tor is busy is no HSDir's fault: others would wait as long.
+        let busy = answer == Err(FetchFailure::NoTurn);
         let late = member.ask.number != number;
         if !late {
             member.ask.open = member.ask.open.saturating_sub(1);
@@ -70,7 +72,7 @@ impl Frontend {
             false
         });
         if !late {
-            if !settled && self.members.get(&at).is_some_and(|member| member.ask.alone) {
+            if !settled && !busy && self.members.get(&at).is_some_and(|member| member.ask.alone) {
                 self.ask_others(at, hands);
             }
             self.ask_ended(at, hands);

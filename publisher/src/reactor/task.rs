@@ -146,16 +146,16 @@ pub(super) async fn active(tor: Tor) -> Done {
     Done::Active(tor.signal_active().await)
 }
 
-/// Asks one HSDir for the descriptor of a backend, as part of the ask with this number.
-pub(super) async fn fetch(
-    tor: Tor,
+/// Asks one HSDir for the descriptor of a backend, as part of the ask with this number. It joins the queue at once.
+pub(super) fn fetch(
+    tor: &Tor,
     (backend, ask): (usize, u64),
     onion: OnionAddress,
     role: Role,
     hsdir: Fingerprint,
-) -> ServiceDone {
-    let answer = tor.fetch_from(&onion, hsdir, FETCH_DEADLINE).await;
-    ServiceDone::Fetched { backend, ask, role, answer }
+) -> impl Future<Output = ServiceDone> + Send + use<> {
+    let answer = tor.fetch_from(onion, hsdir, FETCH_DEADLINE);
+    async move { ServiceDone::Fetched { backend, ask, role, answer: answer.await } }
 }
 
 /// Asks one HSDir for our own descriptor, to compare it with what it took.
@@ -165,7 +165,7 @@ pub(super) async fn look(
     period: TimePeriod,
     hsdir: Fingerprint,
 ) -> ServiceDone {
-    let answer = tor.fetch_from(&onion, hsdir, FETCH_DEADLINE).await;
+    let answer = tor.fetch_from(onion, hsdir, FETCH_DEADLINE).await;
     ServiceDone::Looked { period, hsdir, answer }
 }
 

@@ -5,6 +5,7 @@ mod bundled;
 mod foreign;
 mod heard;
 mod isolation;
+mod many;
 mod probing;
 mod reloads;
 mod running;

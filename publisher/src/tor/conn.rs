@@ -11,10 +11,11 @@ use super::framing::{Commands, FrameFault, Replies, Whole};
 use super::open::{Open, Outcome};
 use super::reply::Reply;
 use super::stream::ControlStream;
+use super::turns::Turns;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
-use tokio::sync::{Notify, Semaphore, SemaphorePermit, mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 
 /// Octets read ahead before the connection is split.
@@ -132,14 +133,14 @@ pub(super) struct Link {
     changes: watch::Receiver<u64>,
     /// Why the connection ended.
     end: Arc<OnceLock<Arc<str>>>,
-    /// One permit for each fetch at the same time.
-    fetches: Semaphore,
+    /// The queue of fetches.
+    turns: Arc<Turns>,
 }
 
 impl Link {
-    /// Waits for the turn of a fetch, which lasts as long as what is returned; `None` if it does not come in time.
-    pub(super) async fn turn(&self) -> Option<SemaphorePermit<'_>> {
-        timeout(self.limits.turn, self.fetches.acquire()).await.ok()?.ok()
+    /// The queue of fetches.
+    pub(super) const fn turns(&self) -> &Arc<Turns> {
+        &self.turns
     }
 
     /// How the connection was made.
@@ -220,8 +221,8 @@ pub(super) async fn connect(
         Owner { open: Arc::default(), queue: Queue::default(), news, changed, end: Arc::default(), limits };
     let (open, end) = (Arc::clone(&owner.open), Arc::clone(&owner.end));
     tokio::spawn(owner.run(whole, orders));
-    let fetches = Semaphore::new(limits.fetches);
-    let link = Link { config: config.clone(), limits, commands, open, changes, end, fetches };
+    let turns = Arc::new(Turns::new(limits.fetches, limits.turn));
+    let link = Link { config: config.clone(), limits, commands, open, changes, end, turns };
     let command = format!("SETEVENTS {SUBSCRIBED}");
     link.ask(&command).await?.accepted(&command)?;
     Ok((link, heard))

@@ -7,6 +7,7 @@ use super::conn::Link;
 use super::error::FetchFailure;
 use super::open::{Key, Kind, Outcome};
 use super::reply::shown;
+use super::turns::Place;
 use crate::consensus::Fingerprint;
 use onionkeep_common::OnionAddress;
 use std::sync::Arc;
@@ -47,11 +48,12 @@ pub(super) async fn from_all(
 /// Asks one `HSDir` when its turn comes; the deadline begins then.
 pub(super) async fn in_turn(
     link: &Link,
+    place: Place,
     onion: &OnionAddress,
     hsdir: Fingerprint,
     deadline: Duration,
 ) -> Result<Vec<u8>, FetchFailure> {
-    let Some(_turn) = link.turn().await else { return Err(FetchFailure::NoTurn) };
+    let Some(_turn) = place.turn().await else { return Err(FetchFailure::NoTurn) };
     within(link, onion, hsdir, deadline).await
 }
 

@@ -51,6 +51,7 @@ pub(super) struct Stage {
     others: Vec<JoinHandle<()>>,
     log: Vec<String>,
     setups: [Setup; SERVICES],
+    backends: usize,
     _clock: Pretended,
 }
 
@@ -68,8 +69,18 @@ impl Stage {
         Self::start_later(0, prepare)
     }
 
+    /// Starts everything with so many backends.
+    pub(super) fn start_with(backends: usize) -> Self {
+        Self::start_so(backends, 0, |_folder| <[Setup; SERVICES]>::default())
+    }
+
     /// The same so many **seconds** after the usual time, which is an hour before noon.
     pub(super) fn start_later(seconds: u64, prepare: impl FnOnce(&Path) -> [Setup; SERVICES]) -> Self {
+        Self::start_so(BACKENDS, seconds, prepare)
+    }
+
+    /// Starts everything so.
+    fn start_so(backends: usize, seconds: u64, prepare: impl FnOnce(&Path) -> [Setup; SERVICES]) -> Self {
         let clock = pretend(UnixTime(BEGIN + seconds));
         LOADED.set(true);
         keep();
@@ -77,9 +88,9 @@ impl Stage {
         std::fs::create_dir(folder.path().join("state")).unwrap();
         let setups = prepare(folder.path());
         let played = Arc::new(Played {
-            world: World::new((SERVICES, BACKENDS, RELAYS), crate::clock::now),
+            world: World::new((SERVICES, backends, RELAYS), crate::clock::now),
             services: (0..SERVICES).map(address).collect(),
-            backends: (0..BACKENDS).map(|at| Onion::new(b'b', at).address().bare().to_string()).collect(),
+            backends: (0..backends).map(|at| Onion::new(b'b', at).address().bare().to_string()).collect(),
             wrong: Mutex::default(),
             instead: Mutex::default(),
             given: Mutex::default(),
@@ -113,7 +124,7 @@ impl Stage {
         let port = ControlPort::unix(Auth::SafeCookie, move |command| answering.answer(command));
         let reactor = tokio::spawn(async {});
         let mut stage =
-            Self { folder, played, port, reactor, others, log: Vec::new(), setups, _clock: clock };
+            Self { folder, played, port, reactor, others, log: Vec::new(), setups, backends, _clock: clock };
         stage.write();
         let (path, config) = (stage.config(), Config::load(&stage.config()).unwrap());
         stage.reactor = tokio::spawn(async move {
@@ -142,7 +153,7 @@ impl Stage {
                 text.push_str(&format!("signer = \"{dir}/signer{service}\"\n"));
             }
             text.push_str(&setup.lines);
-            for backend in (0..BACKENDS).filter(|backend| backend % SERVICES == service) {
+            for backend in (0..self.backends).filter(|backend| backend % SERVICES == service) {
                 let address = Onion::new(b'b', backend).address();
                 text.push_str(&format!(
                     "[[service.backend]]\nname = \"b{backend}\"\naddress = \"{address}\"\n"

@@ -14,7 +14,7 @@ use tokio::net::UnixStream;
 
 /// Services.
 pub(in super::super) const SERVICES: usize = 3;
-/// Backends: the one with number n belongs to service n modulo [`SERVICES`].
+/// Backends where nobody wants more: the one with number n belongs to service n modulo [`SERVICES`].
 pub(super) const BACKENDS: usize = SERVICES;
 /// How long a slow signer takes, in **seconds**.
 pub(in super::super) const SLOW: u64 = 4;
