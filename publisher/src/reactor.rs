@@ -339,7 +339,8 @@ impl Reactor {
         }
         if let Some(link) = self.link.as_ref().filter(|link| link.ready) {
             if let Some(known) = self.network.due(now) {
-                self.tasks.spawn(task::network(link.tor.clone(), self.epoch, known));
+                let config = self.tor_config.clone();
+                self.tasks.spawn(task::network(link.tor.clone(), config, self.epoch, known));
             }
             if self.network.keep_awake(now) {
                 self.tasks.spawn(task::active(link.tor.clone()));

@@ -134,7 +134,15 @@ impl Tor {
     /// # Errors
     /// [`TorError`] if the second connection fails, an answer is too large or too slow, or is not readable.
     pub async fn network(&self) -> Result<Consensus, TorError> {
-        bulk::network(self.link.config(), self.link.limits()).await
+        self.network_by(self.link.config()).await
+    }
+
+    /// The same over a connection that is made as `config` says: the way to log in may have changed since this one was made.
+    ///
+    /// # Errors
+    /// As for [`Tor::network`].
+    pub async fn network_by(&self, config: &TorConfig) -> Result<Consensus, TorError> {
+        bulk::network(config, self.link.limits()).await
     }
 
     /// Asks each of these `HSDir`s for the descriptor of `onion` in the current period, all at once.
@@ -150,24 +158,25 @@ impl Tor {
     }
 
     /// Asks one `HSDir` for the descriptor of `onion` in the current period, and waits at most `deadline` once its turn has
-    /// come: no more than 24 are asked so at the same time. It stands in the queue from this call on, whenever it is waited for.
+    /// come: no more than 24 are asked so at the same time, and 20 for one service. It stands in the queue from this call on, whenever it is waited for.
     ///
     /// # Errors
     /// [`FetchFailure`] says why there is none.
     pub fn fetch_from(
         &self,
+        service: usize,
         onion: OnionAddress,
         hsdir: Fingerprint,
         deadline: Duration,
     ) -> impl Future<Output = Result<Vec<u8>, FetchFailure>> + Send + use<> {
-        let (link, place) = (Arc::clone(&self.link), self.link.turns().join());
+        let (link, place) = (Arc::clone(&self.link), self.link.turns().join(service));
         async move { fetch::in_turn(&link, place, &onion, hsdir, deadline).await }
     }
 
-    /// Whether so many fetches wait for their turn that more of them would only make all of them late.
+    /// Whether so many fetches wait for their turn that more of them for this service would only make all of them late.
     #[must_use]
-    pub fn has_long_queue(&self) -> bool {
-        self.link.turns().are_long()
+    pub fn has_long_queue(&self, service: usize) -> bool {
+        self.link.turns().are_long(service)
     }
 
     /// Uploads a descriptor to one `HSDir` and waits until that `HSDir` has confirmed it, at most `deadline`.

@@ -88,7 +88,7 @@ impl Frontend {
             Action::LearnCounter { period } => self.start_counter(period, hands),
             Action::Look { period, hsdir } => {
                 if let Some(tor) = hands.tor.cloned() {
-                    hands.start(self.index, task::look(tor, self.config.address, period, hsdir));
+                    hands.start(self.index, task::look(tor, self.index, self.config.address, period, hsdir));
                 }
             }
             Action::Certify { period } => return self.start_certify(period, hands),
@@ -175,7 +175,7 @@ impl Frontend {
         let Some(member) = self.members.get_mut(&at) else { return };
         let targets = &member.targets;
         // With many backends and a slow tor, asking more of each only makes all of them late.
-        let reach = if tor.has_long_queue() { Reach::One } else { reach };
+        let reach = if tor.has_long_queue(self.index) { Reach::One } else { reach };
         let hsdirs = match reach {
             Reach::One => member.rota.next(&targets.fetch, &mut SystemDice).into_iter().collect(),
             Reach::Some => some(&targets.fetch, ASKED, &mut SystemDice),
@@ -204,7 +204,7 @@ impl Frontend {
         };
         let (address, number) = (member.backend.address, member.ask.number);
         for hsdir in hsdirs {
-            hands.start(self.index, task::fetch(&tor, (at, number), address, role, hsdir));
+            hands.start(self.index, task::fetch(&tor, self.index, (at, number), address, role, hsdir));
         }
     }
 

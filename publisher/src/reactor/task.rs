@@ -130,13 +130,13 @@ pub(super) async fn ready(tor: Tor, epoch: u64, wait: Duration) -> Done {
     Done::Ready(epoch, ready.await)
 }
 
-/// Reads the consensus, unless it is the one of `known`.
-pub(super) async fn network(tor: Tor, epoch: u64, known: Option<UnixTime>) -> Done {
+/// Reads the consensus, unless it is the one of `known`, over a connection that is made as `config` says.
+pub(super) async fn network(tor: Tor, config: TorConfig, epoch: u64, known: Option<UnixTime>) -> Done {
     let network = async {
         if known.is_some() && tor.consensus_valid_after().await? == known {
             return Ok(None);
         }
-        tor.network().await.map(Some)
+        tor.network_by(&config).await.map(Some)
     };
     Done::Network(epoch, network.await)
 }
@@ -146,26 +146,28 @@ pub(super) async fn active(tor: Tor) -> Done {
     Done::Active(tor.signal_active().await)
 }
 
-/// Asks one HSDir for the descriptor of a backend, as part of the ask with this number. It joins the queue at once.
+/// Asks one HSDir for the descriptor of a backend of this service, as part of the ask with this number. It joins the queue at once.
 pub(super) fn fetch(
     tor: &Tor,
+    service: usize,
     (backend, ask): (usize, u64),
     onion: OnionAddress,
     role: Role,
     hsdir: Fingerprint,
 ) -> impl Future<Output = ServiceDone> + Send + use<> {
-    let answer = tor.fetch_from(onion, hsdir, FETCH_DEADLINE);
+    let answer = tor.fetch_from(service, onion, hsdir, FETCH_DEADLINE);
     async move { ServiceDone::Fetched { backend, ask, role, answer: answer.await } }
 }
 
 /// Asks one HSDir for our own descriptor, to compare it with what it took.
 pub(super) async fn look(
     tor: Tor,
+    service: usize,
     onion: OnionAddress,
     period: TimePeriod,
     hsdir: Fingerprint,
 ) -> ServiceDone {
-    let answer = tor.fetch_from(onion, hsdir, FETCH_DEADLINE).await;
+    let answer = tor.fetch_from(service, onion, hsdir, FETCH_DEADLINE).await;
     ServiceDone::Looked { period, hsdir, answer }
 }
 

@@ -38,8 +38,8 @@ pub(super) struct Limits {
     pub(super) bulk: Duration,
     /// Octets of a large answer.
     pub(super) bulk_octets: u64,
-    /// How many descriptors are fetched at the same time.
-    pub(super) fetches: usize,
+    /// How many descriptors are fetched at the same time, and how many of them for one service.
+    pub(super) fetches: (usize, usize),
     /// How long a fetch waits for its turn.
     pub(super) turn: Duration,
 }
@@ -56,7 +56,7 @@ impl Limits {
         progress: Duration::from_secs(20),
         bulk: Duration::from_secs(120),
         bulk_octets: 64 * 1024 * 1024,
-        fetches: 24,
+        fetches: (24, 20),
         turn: Duration::from_secs(240),
     };
 }

@@ -27,7 +27,7 @@ const SHORT: conn::Limits = conn::Limits {
     progress: Duration::from_millis(300),
     bulk: Duration::from_secs(2),
     bulk_octets: 1024 * 1024,
-    fetches: 3,
+    fetches: (3, 3),
     turn: Duration::from_millis(700),
 };
 

@@ -93,6 +93,8 @@ pub(crate) struct ControlPort {
     commands: Arc<Mutex<Vec<Command>>>,
     /// Octets for all connections.
     events: broadcast::Sender<Vec<u8>>,
+    /// What it wants before it answers.
+    auth: Arc<Mutex<Auth>>,
     /// Holds socket and cookie.
     folder: tempfile::TempDir,
     /// The listening task.
@@ -102,7 +104,7 @@ pub(crate) struct ControlPort {
 /// What all connections of one port share.
 #[derive(Clone)]
 struct Shared {
-    auth: Auth,
+    auth: Arc<Mutex<Auth>>,
     cookie_file: PathBuf,
     answers: Answers,
     commands: Arc<Mutex<Vec<Command>>>,
@@ -160,11 +162,21 @@ impl ControlPort {
         let cookie_file = folder.path().join("control.authcookie");
         std::fs::write(&cookie_file, COOKIE).unwrap();
         let (events, _none) = broadcast::channel(1024);
-        let commands = Arc::default();
-        let shared =
-            Shared { auth, cookie_file, answers, commands: Arc::clone(&commands), events: events.clone() };
+        let (commands, auth) = (Arc::default(), Arc::new(Mutex::new(auth)));
+        let shared = Shared {
+            auth: Arc::clone(&auth),
+            cookie_file,
+            answers,
+            commands: Arc::clone(&commands),
+            events: events.clone(),
+        };
         let task = tokio::spawn(listen(shared));
-        Self { address, commands, events, folder, task }
+        Self { address, commands, events, auth, folder, task }
+    }
+
+    /// Wants something else of connections that are made from now on.
+    pub(crate) fn want(&self, auth: Auth) {
+        *self.auth.lock().unwrap() = auth;
     }
 
     /// The cookie file.
@@ -201,7 +213,8 @@ async fn serve<S: AsyncRead + AsyncWrite + Send + 'static>(stream: S, shared: Sh
     loop {
         let Some(command) = receive(&mut lines).await else { return };
         shared.commands.lock().unwrap().push(command.clone());
-        let (answer, done) = before(&command, &shared.auth, &shared.cookie_file, &mut nonce);
+        let auth = shared.auth.lock().unwrap().clone();
+        let (answer, done) = before(&command, &auth, &shared.cookie_file, &mut nonce);
         if !give(&mut write, answer).await {
             return;
         }

@@ -1,7 +1,9 @@
 //! Reloads that meet a disk which does not do what it should.
 
+use super::control_port::Auth;
 use super::stage::{SERVICES, Setup, Stage, address};
 use serde_json::Value;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 /// The service whose state folder fails.
@@ -52,5 +54,26 @@ async fn run_time_changes_that_cannot_be_removed_do_not_stop_a_reload() {
     assert!(answer.contains("3 as before") && !answer.contains("on the disk"), "{answer}");
     assert!(!folder.join("backends").exists());
     stage.pass(60).await;
+    assert!(stage.alarms().is_empty(), "{:?}", stage.alarms());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_reload_says_of_the_control_port_s_password_counts_for_the_next_consensus() {
+    let mut stage = Stage::start(|_folder| <[Setup; SERVICES]>::default());
+    stage.pass(60).await;
+    let read =
+        |stage: &Stage| stage.log().iter().filter(|line| line.contains("consensus valid-after")).count();
+    let before = read(&stage);
+    let file = stage.folder.path().join("password");
+    std::fs::write(&file, "another\n").unwrap();
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+    stage.port.want(Auth::Password(b"another".to_vec()));
+    stage.pass(2 * 3600).await;
+    assert_eq!(read(&stage), before, "tor wants a password now");
+    stage.tor = format!("password = \"file:{}\"\n", file.display());
+    let answer = stage.reload(|_setups| {}).await;
+    assert!(answer.contains("3 as before"), "{answer}");
+    stage.pass(3600).await;
+    assert!(read(&stage) > before);
     assert!(stage.alarms().is_empty(), "{:?}", stage.alarms());
 }

@@ -12,7 +12,7 @@ use crate::config::Config;
 use crate::log::tests::keep;
 use crate::schedule::dice::tests::LOADED;
 use onionkeep_common::UnixTime;
-use played::{BACKENDS, Played};
+use played::{BACKENDS, Played, service_of};
 pub(super) use played::{Backends, SERVICES, SLOW, Signer, Uploads, Wrong, address, passed};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -52,6 +52,8 @@ pub(super) struct Stage {
     log: Vec<String>,
     setups: [Setup; SERVICES],
     backends: usize,
+    /// Further lines about tor.
+    pub(super) tor: String,
     _clock: Pretended,
 }
 
@@ -69,7 +71,7 @@ impl Stage {
         Self::start_later(0, prepare)
     }
 
-    /// Starts everything with so many backends.
+    /// Starts everything with so many backends, all but two of them of the first service.
     pub(super) fn start_with(backends: usize) -> Self {
         Self::start_so(backends, 0, |_folder| <[Setup; SERVICES]>::default())
     }
@@ -112,19 +114,22 @@ impl Stage {
             })
         });
         let mut others: Vec<_> = signers.collect();
-        let (listener, socks) =
-            (UnixListener::bind(folder.path().join("socks")).unwrap(), Arc::clone(&played));
-        others.push(tokio::spawn(async move {
-            while let Ok((stream, _peer)) = listener.accept().await {
-                let socks = Arc::clone(&socks);
-                tokio::spawn(async move { socks.connect(stream).await });
-            }
-        }));
+        others.push(tokio::spawn(serve_socks(folder.path().join("socks"), Arc::clone(&played))));
         let answering = Arc::clone(&played);
         let port = ControlPort::unix(Auth::SafeCookie, move |command| answering.answer(command));
         let reactor = tokio::spawn(async {});
-        let mut stage =
-            Self { folder, played, port, reactor, others, log: Vec::new(), setups, backends, _clock: clock };
+        let mut stage = Self {
+            folder,
+            played,
+            port,
+            reactor,
+            others,
+            log: Vec::new(),
+            setups,
+            backends,
+            tor: String::new(),
+            _clock: clock,
+        };
         stage.write();
         let (path, config) = (stage.config(), Config::load(&stage.config()).unwrap());
         stage.reactor = tokio::spawn(async move {
@@ -144,8 +149,8 @@ impl Stage {
         let dir = self.folder.path().display();
         let mut text = format!(
             "state_dir = \"{dir}/state\"\nstatus_socket = \"{dir}/status\"\ncontrol_socket = \"{dir}/control\"\n\
-             [metrics]\nlisten = \"unix:{dir}/metrics\"\n[tor]\ncontrol = \"{}\"\nsocks = \"unix:{dir}/socks\"\n",
-            self.port.address
+             [metrics]\nlisten = \"unix:{dir}/metrics\"\n[tor]\ncontrol = \"{}\"\nsocks = \"unix:{dir}/socks\"\n{}",
+            self.port.address, self.tor
         );
         for (service, setup) in self.setups.iter().enumerate() {
             text.push_str(&format!("[[service]]\naddress = \"{}\"\n", address(service)));
@@ -153,7 +158,7 @@ impl Stage {
                 text.push_str(&format!("signer = \"{dir}/signer{service}\"\n"));
             }
             text.push_str(&setup.lines);
-            for backend in (0..self.backends).filter(|backend| backend % SERVICES == service) {
+            for backend in (0..self.backends).filter(|backend| service_of(*backend) == service) {
                 let address = Onion::new(b'b', backend).address();
                 text.push_str(&format!(
                     "[[service.backend]]\nname = \"b{backend}\"\naddress = \"{address}\"\n"
@@ -290,5 +295,14 @@ impl Stage {
             }
         }
         raised.into_iter().map(|(name, onion, _subject)| (name, onion)).collect()
+    }
+}
+
+/// Takes the connections of probes.
+async fn serve_socks(path: PathBuf, played: Arc<Played>) {
+    let listener = UnixListener::bind(path).unwrap();
+    while let Ok((stream, _peer)) = listener.accept().await {
+        let socks = Arc::clone(&played);
+        tokio::spawn(async move { socks.connect(stream).await });
     }
 }

@@ -29,7 +29,7 @@ async fn fetches_wait_for_their_turn_and_their_deadline_begins_with_it() {
     let start = Instant::now();
     for number in 0..9 {
         let tor = tor.clone();
-        fetches.spawn(async move { tor.fetch_from(onion(), relay(number), DEADLINE).await });
+        fetches.spawn(async move { tor.fetch_from(0, onion(), relay(number), DEADLINE).await });
     }
     let three = async {
         while asked(&port) < 3 {
@@ -55,7 +55,7 @@ async fn a_turn_that_does_not_come_is_said() {
     let mut fetches = JoinSet::new();
     for number in 0..4 {
         let tor = tor.clone();
-        fetches.spawn(async move { tor.fetch_from(onion(), relay(number), SOON).await });
+        fetches.spawn(async move { tor.fetch_from(0, onion(), relay(number), SOON).await });
     }
     let first = fetches.join_next().await.unwrap().unwrap();
     assert_eq!(first, Err(FetchFailure::NoTurn));
@@ -66,15 +66,15 @@ async fn a_turn_that_does_not_come_is_said() {
 async fn a_fetch_stands_in_the_queue_before_it_is_waited_for_and_until_it_ends() {
     let port = ControlPort::unix(Auth::SafeCookie, silent);
     let (tor, _news) = connected(&port, SHORT).await;
-    let join = |number| tor.fetch_from(onion(), relay(number), DEADLINE / 10);
+    let join = |number| tor.fetch_from(0, onion(), relay(number), DEADLINE / 10);
     let mut queue: Vec<_> = (1..12).map(join).collect();
-    assert!(!tor.has_long_queue(), "four for each of the three that are under way at the same time");
+    assert!(!tor.has_long_queue(0), "four for each of the three that are under way at the same time");
     queue.push(join(12));
-    assert!(tor.has_long_queue());
+    assert!(tor.has_long_queue(0));
     assert_eq!(queue.pop().unwrap().await, Err(FetchFailure::Timeout));
-    assert!(!tor.has_long_queue(), "one has ended");
+    assert!(!tor.has_long_queue(0), "one has ended");
     queue.push(join(12));
-    assert!(tor.has_long_queue());
+    assert!(tor.has_long_queue(0));
     drop(queue);
-    assert!(!tor.has_long_queue(), "they were given up");
+    assert!(!tor.has_long_queue(0), "they were given up");
 }

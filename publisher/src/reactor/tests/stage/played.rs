@@ -14,7 +14,7 @@ use tokio::net::UnixStream;
 
 /// Services.
 pub(in super::super) const SERVICES: usize = 3;
-/// Backends where nobody wants more: the one with number n belongs to service n modulo [`SERVICES`].
+/// Backends where nobody wants more: each service has one.
 pub(super) const BACKENDS: usize = SERVICES;
 /// How long a slow signer takes, in **seconds**.
 pub(in super::super) const SLOW: u64 = 4;
@@ -107,6 +107,11 @@ pub(in super::super) fn address(service: usize) -> OnionAddress {
     Onion::new(b's', service).address()
 }
 
+/// The service that a backend belongs to.
+pub(super) const fn service_of(backend: usize) -> usize {
+    if backend < SERVICES { backend } else { 0 }
+}
+
 /// The seconds since the start.
 pub(in super::super) fn passed() -> u64 {
     crate::clock::now().since(UnixTime(BEGIN))
@@ -135,7 +140,7 @@ impl Played {
         let Some(backend) = self.backends.iter().position(|address| address == onion) else {
             return Backends::Good;
         };
-        self.wrong.lock().unwrap()[backend % SERVICES].backends
+        self.wrong.lock().unwrap()[service_of(backend)].backends
     }
 
     /// What tor answers.
