@@ -3,7 +3,8 @@
 //! `cargo bench -p onionkeep-publisher --bench day [-- SERVICES BACKENDS HOURS | -- --plot FILE]`. The whole publisher runs, on
 //! simulated time: reactor, control port, descriptors, certificates, state files. A second process plays tor and the signer
 //! and makes the backends' descriptors (`support/apart.rs`); what the sockets to it cost on our side is taken off
-//! (`support/relay.rs`). With `ONIONKEEP_DAY_SLOWER=N` all HSDirs take N times as long. Without arguments a table is made of whole days. Ends with 1 if a goal is missed.
+//! (`support/relay.rs`). With `ONIONKEEP_DAY_SLOWER=N` all HSDirs take N times as long; with
+//! `ONIONKEEP_DAY_PROBES=SECONDS` every backend is probed at that interval. Without arguments a table is made of whole days. Ends with 1 if a goal is missed.
 
 #![expect(
     clippy::unwrap_used,
@@ -182,9 +183,10 @@ fn publish(services: usize, backends: usize, hours: f64) {
     });
     let (_flags, counts) = world::ask(&asking, world::kind::COUNTS, clock::now(), &[]);
     println!(
-        "{whole} {first} {} {}; beside it {:.1} s of CPU for the sockets",
+        "{whole} {first} {} {}, {} probes; beside it {:.1} s of CPU for the sockets",
         peak_memory(),
         String::from_utf8(counts).unwrap(),
+        relay::probed(),
         relay::own_time().as_secs_f64()
     );
     let _killed = child.kill().and_then(|()| child.wait());
@@ -203,12 +205,17 @@ fn start_world(services: usize, backends: usize) -> (UnixStream, Child) {
 fn configuration(folder: &Path, signer: &Path, services: usize, backends: usize) -> String {
     let (dir, signer) = (folder.display(), signer.display());
     let mut text = format!(
-        "state_dir = \"{dir}/state\"\nstatus_socket = \"{dir}/status.sock\"\n[tor]\ncontrol = \"unix:{dir}/control\"\n"
+        "state_dir = \"{dir}/state\"\nstatus_socket = \"{dir}/status.sock\"\n[tor]\ncontrol = \"unix:{dir}/control\"\nsocks = \"unix:{dir}/socks\"\n"
     );
     std::fs::create_dir(folder.join("state")).unwrap();
+    let probes = std::env::var("ONIONKEEP_DAY_PROBES").map_or_else(
+        |_unset| String::new(),
+        |seconds| format!("probe_port = 80\nprobe_interval_seconds = {seconds}\n"),
+    );
     for service in 0..services {
         let address = Onion::new(b's', service).address();
-        let _infallible = write!(text, "[[service]]\naddress = \"{address}\"\nsigner = \"{signer}\"\n");
+        let _infallible =
+            write!(text, "[[service]]\naddress = \"{address}\"\nsigner = \"{signer}\"\n{probes}");
         for backend in (0..backends).filter(|backend| backend % services == service) {
             let address = Onion::new(b'b', backend).address();
             let _infallible =

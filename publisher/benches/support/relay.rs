@@ -48,6 +48,11 @@ pub(crate) fn now() -> UnixTime {
     UnixTime(BEGIN + START.get_or_init(Instant::now).elapsed().as_secs())
 }
 
+/// How long the answer with this number takes.
+fn takes(number: u64) -> Duration {
+    Duration::from_millis(slower() * (TAKES.0 + number.wrapping_mul(0x9e37_79b9_7f4a_7c15) % TAKES.1))
+}
+
 /// A runtime on which time passes only while nobody has anything to do.
 pub(crate) fn runtime() -> tokio::runtime::Runtime {
     let mut builder = tokio::runtime::Builder::new_current_thread();
@@ -115,6 +120,12 @@ pub(crate) fn listen(world: Blocking, folder: &Path, signer: &Path) -> String {
             spawn(async move { play_tor(stream, world, &cookie).await.unwrap_or_default() });
         }
     });
+    let listener = UnixListener::bind(folder.join("socks")).unwrap();
+    spawn(async move {
+        while let Ok((stream, _peer)) = listener.accept().await {
+            spawn(async move { play_socks(stream).await.unwrap_or_default() });
+        }
+    });
     let listener = UnixListener::bind(signer).unwrap();
     spawn(async move {
         while let Ok((stream, _peer)) = listener.accept().await {
@@ -149,10 +160,9 @@ async fn play_tor(stream: UnixStream, world: Arc<Blocking>, cookie: &Path) -> Op
         }
         if flags & LATER != 0 {
             number += 1;
-            let takes = slower() * (TAKES.0 + number.wrapping_mul(0x9e37_79b9_7f4a_7c15) % TAKES.1);
             let (world, write) = (Arc::clone(&world), Arc::clone(&write));
             spawn(async move {
-                tokio::time::sleep(Duration::from_millis(takes)).await;
+                tokio::time::sleep(takes(number)).await;
                 let (_flags, event) = world::ask(&world, kind::EVENT, now(), line.as_bytes());
                 drop(write.lock().await.write_all(&event).await);
             });
@@ -189,6 +199,27 @@ async fn tell(write: Arc<Mutex<OwnedWriteHalf>>) {
             return;
         }
     }
+}
+
+/// Probes that were answered.
+static PROBED: AtomicU64 = AtomicU64::new(0);
+
+/// How many probes were answered.
+pub(crate) fn probed() -> u64 {
+    PROBED.load(Ordering::Relaxed)
+}
+
+/// One connection to tor's SOCKS port: every backend is there, after a time as HSDirs take.
+async fn play_socks(mut stream: UnixStream) -> Option<()> {
+    let mut octets = [0; 200];
+    for answer in [&[5, 2][..], &[1, 0]] {
+        let _count = stream.read(&mut octets).await.ok()?;
+        stream.write_all(answer).await.ok()?;
+    }
+    let _count = stream.read(&mut octets).await.ok()?;
+    let number = PROBED.fetch_add(1, Ordering::Relaxed);
+    tokio::time::sleep(takes(number)).await;
+    stream.write_all(&[5, 0, 0, 1, 0, 0, 0, 0, 0, 0]).await.ok()
 }
 
 /// One connection to the signer.
