@@ -101,10 +101,11 @@ pub async fn serve(path: &Path, config: Config) -> Result<Stopped, Failure> {
     let state = StateDir::open(&config.state_dir)?;
     let secret = state.counter_secret()?;
     let now = clock::now();
-    let status = StatusServer::open(&config.status_socket)?;
-    let control = config.control_socket.as_deref().map(ControlServer::open).transpose()?;
-    let metrics = config.metrics.as_ref().map(|metrics| MetricsServer::open(&metrics.listen)).transpose()?;
+    // Whoever finds a socket may send a signal: none ends us unheard from here on.
     let signals = Signals::new().map_err(system)?;
+    let status = StatusServer::open(&config.status_socket)?;
+    let metrics = config.metrics.as_ref().map(|metrics| MetricsServer::open(&metrics.listen)).transpose()?;
+    let control = config.control_socket.as_deref().map(ControlServer::open).transpose()?;
     let mut reactor = Reactor {
         path: path.to_path_buf(),
         tor_config: tor,

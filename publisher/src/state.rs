@@ -77,8 +77,15 @@ impl StateError {
 pub struct StateDir {
     /// The folder.
     path: PathBuf,
-    /// Holds the lock for as long as it is open.
-    _lock: File,
+    /// Holds the lock.
+    lock: File,
+}
+
+impl Drop for StateDir {
+    /// Frees the lock, also if a child that was just started has the file open yet.
+    fn drop(&mut self) {
+        drop(self.lock.unlock());
+    }
 }
 
 impl StateDir {
@@ -93,7 +100,7 @@ impl StateDir {
         let options = options.read(true).write(true).create(true).truncate(false).mode(0o600);
         let lock = options.open(&lock_path).map_err(io_error("open", &lock_path))?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { path: path.to_path_buf(), _lock: lock }),
+            Ok(()) => Ok(Self { path: path.to_path_buf(), lock }),
             Err(TryLockError::WouldBlock) => Err(StateError::Locked { path: path.to_path_buf() }),
             Err(TryLockError::Error(source)) => Err(io_error("lock", &lock_path)(source).into()),
         }

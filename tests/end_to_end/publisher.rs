@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 use onionkeep_tests::stage::{HSDIRS, Stage, bare};
 
+use crate::twins::everywhere;
+
 /// How often it is killed.
 const TIMES: usize = 3;
 
@@ -34,6 +36,8 @@ pub(crate) fn tell(stage: &mut Stage) -> Result<()> {
 
 /// Kills and starts the publisher, and waits for a full set of uploads, none of them refused.
 pub(crate) fn restart(stage: &mut Stage) -> Result<Duration> {
+    // An upload that is under way would be counted with those that come after the restart.
+    stage.publisher.wait_status("uploads that are under way to end", Duration::from_secs(60), everywhere)?;
     stage.publisher.kill()?;
     stage.uploads.drain_events(Duration::from_millis(100));
     stage.publisher.start()?;

@@ -30,10 +30,11 @@ struct Seen {
     told: Vec<String>,
 }
 
-/// Visits once a second through a period and two more intervals.
+/// Visits once a second through a period and a minute more.
 pub(crate) fn tell(stage: &mut Stage) -> Result<()> {
     let (minutes, _) = stage.network.pace().test_period().context("this story needs short periods")?;
-    let span = Duration::from_secs(minutes * 60 + minutes * 60 / 12);
+    // Clients take a new consensus some time after it is there, each time another one.
+    let span = Duration::from_secs(minutes * 60 + 60);
     stage.report.waiting(&format!("{CLIENTS} clients that take turns for {} s", span.as_secs()));
     let clients = start_clients(&stage.network)?;
     let address = stage.address.clone();

@@ -139,9 +139,17 @@ impl Stage {
         }
     }
 
-    /// The descriptor of `address` that clients get now, as each HSDir holds it; none is an error.
+    /// The descriptor of `address` that clients get now, as each HSDir holds it; none is an error. HSDirs that gave nothing are
+    /// asked twice: a circuit may have broken.
     pub fn look_at(&mut self, address: &str) -> Result<BTreeMap<String, Opened>> {
-        let texts = self.inspector.fetch_descriptors(&self.network, address, Duration::from_secs(20))?;
+        let limit = Duration::from_secs(20);
+        let mut texts = self.inspector.fetch_descriptors(&self.network, address, limit)?;
+        if texts.len() < HSDIRS {
+            let again = self.inspector.fetch_descriptors(&self.network, address, limit)?;
+            for (hsdir, text) in again {
+                texts.entry(hsdir).or_insert(text);
+            }
+        }
         ensure!(!texts.is_empty(), "no HSDir has a descriptor of {address}");
         texts.into_iter().map(|(hsdir, text)| Ok((hsdir, Opened::new(address, &text)?))).collect()
     }

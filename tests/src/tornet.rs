@@ -50,6 +50,8 @@ const START_LONGEST: u64 = 45;
 const REAL_DELAY: u64 = 300;
 /// The last seconds of an hour, in which no network with real votes is begun.
 const HOUR_ENDS: u64 = 90;
+/// **Seconds** for which no new consensus may come once the stories are told.
+const VOTES_APART: u64 = 1800;
 
 /// How time passes in the network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -220,6 +222,21 @@ impl Network {
             Ok(if ready { Seen::Ready(()) } else { Seen::NotYet(format!("fresh for {} s", until - from)) })
         })?;
         self.report.reached("consensus with 24-hour periods");
+        self.put_off_next_vote()
+    }
+
+    /// Lets no new consensus come while the stories are told, however near the full hour is: tors with consensuses from both sides of
+    /// it disagree by an hour about the start of the shared random run, as in [`stay_within_an_hour`].
+    fn put_off_next_vote(&mut self) -> Result<()> {
+        if seconds_left_of_hour() >= VOTES_APART {
+            return Ok(());
+        }
+        for authority in &mut self.relays[..AUTHORITIES] {
+            // tor allows no greater offset than the first interval is, and none of these that does not divide half an hour.
+            authority.control()?.ask(&format!(
+                "SETCONF TestingV3AuthInitialVotingInterval={VOTES_APART} TestingV3AuthVotingStartOffset={VOTES_APART}"
+            ))?;
+        }
         Ok(())
     }
 
@@ -343,11 +360,16 @@ fn keeps_values(now: u64) -> bool {
 /// any second: two of them on both sides of the turn would disagree by an hour about the start of the shared random run,
 /// and so would the revision counters of two tors.
 fn stay_within_an_hour(report: &Report) {
-    let left = 3600 - clock::unix_now() % 3600;
+    let left = seconds_left_of_hour();
     if left < HOUR_ENDS {
         report.waiting(&format!("the next hour, {left} s"));
         thread::sleep(Duration::from_secs(left));
     }
+}
+
+/// How many **seconds** the hour has left.
+fn seconds_left_of_hour() -> u64 {
+    3600 - clock::unix_now() % 3600
 }
 
 #[cfg(test)]

@@ -74,7 +74,14 @@ pub struct Store {
 pub struct Stamp(u64, i64, i64, u64);
 
 /// Keeps other commands of the ceremony out.
-pub struct Lock(#[expect(dead_code, reason = "holds the lock for as long as it is open")] File);
+pub struct Lock(File);
+
+impl Drop for Lock {
+    /// Frees it, also if a child that was just started has the file open yet.
+    fn drop(&mut self) {
+        drop(self.0.unlock());
+    }
+}
 
 impl Store {
     /// The folder of a frontend; nothing is made yet.

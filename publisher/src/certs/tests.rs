@@ -86,7 +86,7 @@ async fn asked(answer: Answer) -> Result<EncodedCert, CertSourceError> {
         }
     });
     let mut socket = SignerSocket::new(path);
-    socket.deadline = Duration::from_millis(300);
+    socket.deadline = Duration::from_secs(1);
     let result = socket.certify(&request, NOW).await;
     server.abort();
     result

@@ -22,10 +22,10 @@ const SOON: Duration = Duration::from_secs(5);
 
 /// Short deadlines, so that a test of one does not take long.
 const SHORT: conn::Limits = conn::Limits {
-    start: Duration::from_millis(500),
-    reply: Duration::from_millis(300),
-    progress: Duration::from_millis(300),
-    bulk: Duration::from_secs(2),
+    start: Duration::from_millis(1500),
+    reply: Duration::from_millis(1000),
+    progress: Duration::from_millis(1000),
+    bulk: Duration::from_secs(5),
     bulk_octets: 1024 * 1024,
     fetches: (3, 3),
     turn: Duration::from_millis(700),

@@ -139,13 +139,13 @@ impl Rig {
 
     /// Waits until something is so.
     pub(crate) fn until(&self, what: &str, is_so: impl Fn(&Self) -> bool) {
-        for _step in 0..1000 {
+        for _step in 0..3000 {
             if is_so(self) {
                 return;
             }
             std::thread::sleep(Duration::from_millis(20));
         }
-        panic!("no {what} within 20 s\n{}", self.log());
+        panic!("no {what} within 60 s\n{}", self.log());
     }
 }
 

@@ -42,8 +42,10 @@ pub(crate) fn machine(folder: &Path) -> bool {
 
 /// From now on the program is this script, in this thread.
 fn pretend(folder: &Path, script: &str) {
-    let path = folder.join("pretended");
-    std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+    // Copied by another process: a file that this one has open for writing cannot be run while a child of another test has it too.
+    let (text, path) = (folder.join("script"), folder.join("pretended"));
+    std::fs::write(&text, format!("#!/bin/sh\n{script}\n")).unwrap();
+    assert!(Command::new("cp").args([&text, &path]).status().unwrap().success());
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
     SETTING.with_borrow_mut(|setting| setting.program = path);
 }

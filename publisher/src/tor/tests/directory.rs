@@ -41,8 +41,7 @@ async fn fetches_from_several_hsdirs_get_their_own_answers() {
     let (tor, _news) = connected(&port, conn::Limits::USUAL).await;
     let third = Fingerprint([0xcc; 20]);
     let hsdirs = [FIRST, SECOND, third, FIRST];
-    let fetching =
-        tokio::spawn(async move { tor.fetch(&onion(), &hsdirs, Duration::from_millis(800)).await });
+    let fetching = tokio::spawn(async move { tor.fetch(&onion(), &hsdirs, Duration::from_secs(3)).await });
     until(&port, "HSFETCH", 3).await;
     port.emit(&event("REQUESTED", FIRST, BLINDED));
     // Another onion, another relay, an upload's failure: none of them is ours.
@@ -214,7 +213,7 @@ async fn a_descriptor_that_nobody_waits_for_is_news() {
         port.emit(&content(FIRST, "hs-descriptor 3"));
     }
     port.emit("650 NETWORK_LIVENESS DOWN\n");
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
     assert_eq!(tor.version().await.unwrap(), "0.4.9.11");
     let mut taken = 0;
     while timeout(SOON, news.recv()).await.unwrap() != Some(TorEvent::Network(false)) {

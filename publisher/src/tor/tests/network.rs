@@ -110,7 +110,7 @@ async fn a_server_that_dribbles_is_ended_by_the_deadline_of_the_whole() {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
-    let limits = conn::Limits { bulk: Duration::from_millis(700), ..SHORT };
+    let limits = conn::Limits { bulk: Duration::from_secs(3), ..SHORT };
     let config = config(&port.address);
     let error = tokio::select! {
         () = dribble => unreachable!(),
