@@ -60,6 +60,15 @@ fn unix(path: &Path) -> String {
     format!("unix:{} GroupWritable RelaxDirModeCheck", quoted(&path.display().to_string()))
 }
 
+/// The torrc and `ob_config` of a backend of these frontends, before anything else of it is known.
+pub struct BackendOf<'a>(pub &'a [OnionAddress]);
+
+impl Display for BackendOf<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", BackendLines { names: "each backend", frontends: self.0 })
+    }
+}
+
 /// The torrc and `ob_config` of the backends.
 pub struct Backend<'a>(pub &'a Config);
 
@@ -72,7 +81,12 @@ impl Display for Backend<'_> {
     }
 }
 
-/// The torrc and `ob_config` of backends that need the same.
+/// The torrc and `ob_config` of backends that need the same, in the order in which tor takes them: the folder comes with the first reload, and
+/// without the file in it tor refuses the last line.
+///
+/// tor works out the frontend's keys when it makes descriptors, and keeps those over a reload; so it must be restarted in the end.
+///
+/// Spec: C tor, `hs_ob_refresh_keys`, `move_descriptors`.
 pub(crate) struct BackendLines<'a> {
     /// Who they are.
     pub(crate) names: &'a str,
@@ -83,17 +97,25 @@ pub(crate) struct BackendLines<'a> {
 impl Display for BackendLines<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names = self.names;
-        writeln!(f, "# torrc of {names}: these lines, the port line as your application needs it.")?;
-        writeln!(f, "HiddenServiceDir {BACKEND_DIR}\nHiddenServiceVersion 3")?;
-        writeln!(f, "HiddenServicePort 80 127.0.0.1:80\nHiddenServiceOnionBalanceInstance 1")?;
         writeln!(
             f,
-            "# The file {BACKEND_DIR}/ob_config of {names}, in place before tor starts, with exactly:"
+            "# 1. torrc of {names}: these lines, the port line as your application needs it; then reload tor."
+        )?;
+        writeln!(f, "#    It makes the folder; the backend's address stands in {BACKEND_DIR}/hostname.")?;
+        writeln!(f, "HiddenServiceDir {BACKEND_DIR}\nHiddenServiceVersion 3")?;
+        writeln!(f, "HiddenServicePort 80 127.0.0.1:80")?;
+        writeln!(
+            f,
+            "# 2. The file {BACKEND_DIR}/ob_config, of tor's user (debian-tor), mode 0600, with exactly:"
         )?;
         for frontend in self.frontends {
             writeln!(f, "MasterOnionAddress {frontend}")?;
         }
-        Ok(())
+        writeln!(
+            f,
+            "# 3. torrc, right below the lines of 1; then restart tor: after a reload it would turn clients away."
+        )?;
+        writeln!(f, "HiddenServiceOnionBalanceInstance 1")
     }
 }
 
@@ -155,9 +177,20 @@ mod tests {
     #[test]
     fn every_backend_is_named_and_every_ob_config_has_a_frontend() {
         let text = Backend(&config(SAMPLE)).to_string();
-        assert!(text.contains("# torrc of b1, b2:"), "{text}");
+        assert!(text.contains("# 1. torrc of b1, b2:"), "{text}");
         let masters: Vec<_> = text.lines().filter(|line| line.starts_with("MasterOnionAddress")).collect();
         assert_eq!(masters, [format!("MasterOnionAddress {A}")]);
+    }
+
+    #[test]
+    fn the_file_comes_between_the_folder_and_the_line_that_needs_it() {
+        let text = BackendOf(&[A.parse().unwrap()]).to_string();
+        let lines: Vec<_> = text.lines().filter(|line| !line.starts_with('#')).collect();
+        let master = format!("MasterOnionAddress {A}");
+        let wanted = ["HiddenServiceDir ", "HiddenServiceVersion ", "HiddenServicePort ", &master];
+        assert_eq!(lines.len(), 5, "{text}");
+        assert!(wanted.iter().zip(&lines).all(|(wanted, line)| line.starts_with(wanted)), "{text}");
+        assert_eq!(lines[4], "HiddenServiceOnionBalanceInstance 1");
     }
 
     #[test]

@@ -270,16 +270,45 @@ fn torrc_lines_are_printed_whole() {
         DormantCanceledByStartup 1\n";
     assert_eq!(frontend.stdout, wanted);
     let backend = run_on(&example_text(), &["torrc", "backend"]);
-    let wanted = format!(
-        "# torrc of b1, b2: these lines, the port line as your application needs it.\n\
+    assert_eq!(backend.stdout, backend_lines("b1, b2", &[&format!("{FRONTEND}.onion")]));
+}
+
+/// What `torrc backend` prints.
+fn backend_lines(names: &str, frontends: &[&str]) -> String {
+    let masters: String =
+        frontends.iter().map(|frontend| format!("MasterOnionAddress {frontend}\n")).collect();
+    format!(
+        "# 1. torrc of {names}: these lines, the port line as your application needs it; then reload tor.\n\
+        #    It makes the folder; the backend's address stands in /var/lib/tor/onionkeep_backend/hostname.\n\
         HiddenServiceDir /var/lib/tor/onionkeep_backend\n\
         HiddenServiceVersion 3\n\
         HiddenServicePort 80 127.0.0.1:80\n\
-        HiddenServiceOnionBalanceInstance 1\n\
-        # The file /var/lib/tor/onionkeep_backend/ob_config of b1, b2, in place before tor starts, with exactly:\n\
-        MasterOnionAddress {FRONTEND}.onion\n"
-    );
-    assert_eq!(backend.stdout, wanted);
+        # 2. The file /var/lib/tor/onionkeep_backend/ob_config, of tor's user (debian-tor), mode 0600, with exactly:\n\
+        {masters}\
+        # 3. torrc, right below the lines of 1; then restart tor: after a reload it would turn clients away.\n\
+        HiddenServiceOnionBalanceInstance 1\n"
+    )
+}
+
+#[test]
+fn check_config_tells_what_a_mode_with_long_descriptors_means() {
+    let ran =
+        run_on(&example_text().replacen("# mode = \"ordinary\"", "mode = \"wide\"", 1), &["check-config"]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (0, "ok: 1 services, 2 backends\n"));
+    assert!(ran.stderr.starts_with("note: [...]") && ran.stderr.contains("vanguards"), "{}", ran.stderr);
+}
+
+#[test]
+fn torrc_backend_needs_no_configuration_if_the_frontend_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let (first, second) = (format!("{FRONTEND}.onion"), format!("{}.onion", recorded().0));
+    let ran = run_in(dir.path(), &["--config", "none.toml", "torrc", "backend", "--onion", &first]);
+    assert_eq!((ran.code, ran.stdout), (0, backend_lines("each backend", &[&first])), "{}", ran.stderr);
+    let both = ["torrc", "backend", "--onion", &first, "--onion", &second];
+    assert_eq!(run_in(dir.path(), &both).stdout, backend_lines("each backend", &[&first, &second]));
+    let ran = run_in(dir.path(), &["torrc", "backend", "--onion", "nonsense"]);
+    assert!(ran.code == 2 && ran.stderr.starts_with("error: --onion: "), "{}", ran.stderr);
+    assert_eq!(run_in(dir.path(), &["--config", "none.toml", "torrc", "backend"]).code, 2);
 }
 
 #[test]
