@@ -81,10 +81,9 @@ impl Display for Backend<'_> {
     }
 }
 
-/// The torrc and `ob_config` of backends that need the same, in the order in which tor takes them: the folder comes with the first reload, and
-/// without the file in it tor refuses the last line.
+/// The torrc and `ob_config` of backends that need the same, in the order in which tor takes them: without the file it refuses the last line.
 ///
-/// tor works out the frontend's keys when it makes descriptors, and keeps those over a reload; so it must be restarted in the end.
+/// tor works out the frontend's keys when it makes descriptors, and keeps those over a reload; so one that made them before must be restarted.
 ///
 /// Spec: C tor, `hs_ob_refresh_keys`, `move_descriptors`.
 pub(crate) struct BackendLines<'a> {
@@ -97,25 +96,26 @@ pub(crate) struct BackendLines<'a> {
 impl Display for BackendLines<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names = self.names;
+        writeln!(f, "# 1. {names}: the folder, of tor's user:")?;
+        writeln!(f, "#    install -d -o debian-tor -g debian-tor -m 0700 {BACKEND_DIR}")?;
         writeln!(
             f,
-            "# 1. torrc of {names}: these lines, the port line as your application needs it; then reload tor."
-        )?;
-        writeln!(f, "#    It makes the folder; the backend's address stands in {BACKEND_DIR}/hostname.")?;
-        writeln!(f, "HiddenServiceDir {BACKEND_DIR}\nHiddenServiceVersion 3")?;
-        writeln!(f, "HiddenServicePort 80 127.0.0.1:80")?;
-        writeln!(
-            f,
-            "# 2. The file {BACKEND_DIR}/ob_config, of tor's user (debian-tor), mode 0600, with exactly:"
+            "# 2. {names}: the file {BACKEND_DIR}/ob_config, of tor's user, mode 0600, with exactly:"
         )?;
         for frontend in self.frontends {
             writeln!(f, "MasterOnionAddress {frontend}")?;
         }
         writeln!(
             f,
-            "# 3. torrc, right below the lines of 1; then restart tor: after a reload it would turn clients away."
+            "# 3. torrc of {names}: these lines, the port line as your application needs it. Then reload tor, or"
         )?;
-        writeln!(f, "HiddenServiceOnionBalanceInstance 1")
+        writeln!(
+            f,
+            "#    restart it if it had this folder before: after a reload alone it would turn clients away."
+        )?;
+        writeln!(f, "HiddenServiceDir {BACKEND_DIR}\nHiddenServiceVersion 3")?;
+        writeln!(f, "HiddenServicePort 80 127.0.0.1:80\nHiddenServiceOnionBalanceInstance 1")?;
+        writeln!(f, "# 4. The backend's own address, for publisher.toml: cat {BACKEND_DIR}/hostname")
     }
 }
 
@@ -177,19 +177,16 @@ mod tests {
     #[test]
     fn every_backend_is_named_and_every_ob_config_has_a_frontend() {
         let text = Backend(&config(SAMPLE)).to_string();
-        assert!(text.contains("# 1. torrc of b1, b2:"), "{text}");
+        assert!(text.contains("# 3. torrc of b1, b2:"), "{text}");
         let masters: Vec<_> = text.lines().filter(|line| line.starts_with("MasterOnionAddress")).collect();
         assert_eq!(masters, [format!("MasterOnionAddress {A}")]);
     }
 
     #[test]
-    fn the_file_comes_between_the_folder_and_the_line_that_needs_it() {
+    fn the_file_comes_before_the_line_that_needs_it() {
         let text = BackendOf(&[A.parse().unwrap()]).to_string();
         let lines: Vec<_> = text.lines().filter(|line| !line.starts_with('#')).collect();
-        let master = format!("MasterOnionAddress {A}");
-        let wanted = ["HiddenServiceDir ", "HiddenServiceVersion ", "HiddenServicePort ", &master];
-        assert_eq!(lines.len(), 5, "{text}");
-        assert!(wanted.iter().zip(&lines).all(|(wanted, line)| line.starts_with(wanted)), "{text}");
+        assert_eq!((lines.len(), lines[0]), (5, format!("MasterOnionAddress {A}").as_str()), "{text}");
         assert_eq!(lines[4], "HiddenServiceOnionBalanceInstance 1");
     }
 

@@ -278,15 +278,17 @@ fn backend_lines(names: &str, frontends: &[&str]) -> String {
     let masters: String =
         frontends.iter().map(|frontend| format!("MasterOnionAddress {frontend}\n")).collect();
     format!(
-        "# 1. torrc of {names}: these lines, the port line as your application needs it; then reload tor.\n\
-        #    It makes the folder; the backend's address stands in /var/lib/tor/onionkeep_backend/hostname.\n\
+        "# 1. {names}: the folder, of tor's user:\n\
+        #    install -d -o debian-tor -g debian-tor -m 0700 /var/lib/tor/onionkeep_backend\n\
+        # 2. {names}: the file /var/lib/tor/onionkeep_backend/ob_config, of tor's user, mode 0600, with exactly:\n\
+        {masters}\
+        # 3. torrc of {names}: these lines, the port line as your application needs it. Then reload tor, or\n\
+        #    restart it if it had this folder before: after a reload alone it would turn clients away.\n\
         HiddenServiceDir /var/lib/tor/onionkeep_backend\n\
         HiddenServiceVersion 3\n\
         HiddenServicePort 80 127.0.0.1:80\n\
-        # 2. The file /var/lib/tor/onionkeep_backend/ob_config, of tor's user (debian-tor), mode 0600, with exactly:\n\
-        {masters}\
-        # 3. torrc, right below the lines of 1; then restart tor: after a reload it would turn clients away.\n\
-        HiddenServiceOnionBalanceInstance 1\n"
+        HiddenServiceOnionBalanceInstance 1\n\
+        # 4. The backend's own address, for publisher.toml: cat /var/lib/tor/onionkeep_backend/hostname\n"
     )
 }
 
