@@ -204,6 +204,16 @@ mod tests {
     }
 
     #[test]
+    fn who_quietens_a_tor_is_told_that_it_is_for_all_its_services() {
+        let told = quiet(UnixTime(1_800_000_000));
+        for wanted in
+            ["PublishHidServDescriptors 0", "the whole tor", "second tor", "reload", "2027-01-15T08:00:00Z"]
+        {
+            assert!(told.contains(wanted), "{wanted} in {told}");
+        }
+    }
+
+    #[test]
     fn a_clock_that_goes_back_makes_nobody_wait_for_it() {
         let mut takeover = Takeover::Lost(1, UnixTime(900_000));
         assert!(takeover.due(UnixTime(10_000)));
