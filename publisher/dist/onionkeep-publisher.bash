@@ -719,12 +719,16 @@ _onionkeep__publisher() {
             return 0
             ;;
         onionkeep__publisher__subcmd__torrc__subcmd__backend)
-            opts="-h --config --help"
+            opts="-h --onion --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --onion)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --config)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

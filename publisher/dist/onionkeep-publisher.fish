@@ -142,5 +142,6 @@ complete -c onionkeep-publisher -n "__fish_onionkeep_publisher_using_subcommand 
 complete -c onionkeep-publisher -n "__fish_onionkeep_publisher_using_subcommand torrc; and not __fish_seen_subcommand_from frontend backend" -f -a "backend" -d 'The lines and the `ob_config` file for the backends'
 complete -c onionkeep-publisher -n "__fish_onionkeep_publisher_using_subcommand torrc; and __fish_seen_subcommand_from frontend" -l config -d 'The configuration file' -r -F
 complete -c onionkeep-publisher -n "__fish_onionkeep_publisher_using_subcommand torrc; and __fish_seen_subcommand_from frontend" -s h -l help -d 'Print help'
+complete -c onionkeep-publisher -n "__fish_onionkeep_publisher_using_subcommand torrc; and __fish_seen_subcommand_from backend" -l onion -d 'The frontend, more than once if it has several; no configuration is read then' -r
 complete -c onionkeep-publisher -n "__fish_onionkeep_publisher_using_subcommand torrc; and __fish_seen_subcommand_from backend" -l config -d 'The configuration file' -r -F
 complete -c onionkeep-publisher -n "__fish_onionkeep_publisher_using_subcommand torrc; and __fish_seen_subcommand_from backend" -s h -l help -d 'Print help'

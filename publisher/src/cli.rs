@@ -130,14 +130,20 @@ enum DescriptorCommand {
 }
 
 /// Which tor the lines are for.
-#[derive(Clone, Copy, Debug, Subcommand)]
+#[derive(Clone, Debug, Subcommand)]
 enum TorrcCommand {
     /// The lines for the publisher's tor
     #[command(after_help = "Example:\n  onionkeep-publisher --config publisher.toml torrc frontend")]
     Frontend,
     /// The lines and the `ob_config` file for the backends
-    #[command(after_help = "Example:\n  onionkeep-publisher --config publisher.toml torrc backend")]
-    Backend,
+    #[command(
+        after_help = "Example:\n  onionkeep-publisher torrc backend --onion 25njqamcweflpvkl73j4szahhihoc4xt3ktcgjnpaingr5yhkenl5sid.onion"
+    )]
+    Backend {
+        /// The frontend, more than once if it has several; no configuration is read then
+        #[arg(long, value_name = "ADDRESS")]
+        onion: Vec<String>,
+    },
 }
 
 /// The command line's words, for man page and completions.
@@ -196,7 +202,13 @@ fn run(cli: &Cli) -> Result<u8, Failure> {
         Command::Bundle(command) => ceremony::bundle(&Config::load(&cli.config)?, command),
         Command::Retire(args) => ceremony::retire(&Config::load(&cli.config)?, args),
         Command::Torrc(TorrcCommand::Frontend) => print(torrc::Frontend(&Config::load(&cli.config)?)),
-        Command::Torrc(TorrcCommand::Backend) => print(torrc::Backend(&Config::load(&cli.config)?)),
+        Command::Torrc(TorrcCommand::Backend { onion }) if onion.is_empty() => {
+            print(torrc::Backend(&Config::load(&cli.config)?))
+        }
+        Command::Torrc(TorrcCommand::Backend { onion }) => {
+            let frontends = onion.iter().map(|onion| address(onion)).collect::<Result<Vec<_>, _>>()?;
+            print(torrc::BackendOf(&frontends))
+        }
     }
 }
 
@@ -228,9 +240,12 @@ fn status(path: &Path, json: bool) -> Result<u8, Failure> {
     Ok(if document.warnings.is_empty() { 0 } else { WARNING })
 }
 
-/// `check-config`.
+/// `check-config`: what is good to know to stderr.
 fn check_config(path: &Path) -> Result<u8, Failure> {
     let config = Config::load_whole(path)?;
+    for note in config.notes() {
+        drop(writeln!(io::stderr(), "note: {note}"));
+    }
     let backends: usize = config.services.iter().map(|service| service.backends.len()).sum();
     print(format_args!("ok: {} services, {backends} backends\n", config.services.len()))
 }

@@ -1,6 +1,7 @@
 //! `publisher.toml`: what its words mean. The only place that reads it.
 
 mod error;
+mod notes;
 mod paths;
 mod probing;
 mod secret;

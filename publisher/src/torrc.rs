@@ -60,6 +60,15 @@ fn unix(path: &Path) -> String {
     format!("unix:{} GroupWritable RelaxDirModeCheck", quoted(&path.display().to_string()))
 }
 
+/// The torrc and `ob_config` of a backend of these frontends, before anything else of it is known.
+pub struct BackendOf<'a>(pub &'a [OnionAddress]);
+
+impl Display for BackendOf<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", BackendLines { names: "each backend", frontends: self.0 })
+    }
+}
+
 /// The torrc and `ob_config` of the backends.
 pub struct Backend<'a>(pub &'a Config);
 
@@ -72,7 +81,11 @@ impl Display for Backend<'_> {
     }
 }
 
-/// The torrc and `ob_config` of backends that need the same.
+/// The torrc and `ob_config` of backends that need the same, in the order in which tor takes them: without the file it refuses the last line.
+///
+/// tor works out the frontend's keys when it makes descriptors, and keeps those over a reload; so one that made them before must be restarted.
+///
+/// Spec: C tor, `hs_ob_refresh_keys`, `move_descriptors`.
 pub(crate) struct BackendLines<'a> {
     /// Who they are.
     pub(crate) names: &'a str,
@@ -83,17 +96,26 @@ pub(crate) struct BackendLines<'a> {
 impl Display for BackendLines<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names = self.names;
-        writeln!(f, "# torrc of {names}: these lines, the port line as your application needs it.")?;
-        writeln!(f, "HiddenServiceDir {BACKEND_DIR}\nHiddenServiceVersion 3")?;
-        writeln!(f, "HiddenServicePort 80 127.0.0.1:80\nHiddenServiceOnionBalanceInstance 1")?;
+        writeln!(f, "# 1. {names}: the folder, of tor's user:")?;
+        writeln!(f, "#    install -d -o debian-tor -g debian-tor -m 0700 {BACKEND_DIR}")?;
         writeln!(
             f,
-            "# The file {BACKEND_DIR}/ob_config of {names}, in place before tor starts, with exactly:"
+            "# 2. {names}: the file {BACKEND_DIR}/ob_config, of tor's user, mode 0600, with exactly:"
         )?;
         for frontend in self.frontends {
             writeln!(f, "MasterOnionAddress {frontend}")?;
         }
-        Ok(())
+        writeln!(
+            f,
+            "# 3. torrc of {names}: these lines, the port line as your application needs it. Then reload tor, or"
+        )?;
+        writeln!(
+            f,
+            "#    restart it if it had this folder before: after a reload alone it would turn clients away."
+        )?;
+        writeln!(f, "HiddenServiceDir {BACKEND_DIR}\nHiddenServiceVersion 3")?;
+        writeln!(f, "HiddenServicePort 80 127.0.0.1:80\nHiddenServiceOnionBalanceInstance 1")?;
+        writeln!(f, "# 4. The backend's own address, for publisher.toml: cat {BACKEND_DIR}/hostname")
     }
 }
 
@@ -155,9 +177,17 @@ mod tests {
     #[test]
     fn every_backend_is_named_and_every_ob_config_has_a_frontend() {
         let text = Backend(&config(SAMPLE)).to_string();
-        assert!(text.contains("# torrc of b1, b2:"), "{text}");
+        assert!(text.contains("# 3. torrc of b1, b2:"), "{text}");
         let masters: Vec<_> = text.lines().filter(|line| line.starts_with("MasterOnionAddress")).collect();
         assert_eq!(masters, [format!("MasterOnionAddress {A}")]);
+    }
+
+    #[test]
+    fn the_file_comes_before_the_line_that_needs_it() {
+        let text = BackendOf(&[A.parse().unwrap()]).to_string();
+        let lines: Vec<_> = text.lines().filter(|line| !line.starts_with('#')).collect();
+        assert_eq!((lines.len(), lines[0]), (5, format!("MasterOnionAddress {A}").as_str()), "{text}");
+        assert_eq!(lines[4], "HiddenServiceOnionBalanceInstance 1");
     }
 
     #[test]

@@ -6,6 +6,9 @@
     reason = "a test may stop at anything unexpected"
 )]
 
+#[path = "cli/torrc.rs"]
+mod torrc;
+
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -257,29 +260,11 @@ fn compare_needs_one_address_and_a_tor() {
 }
 
 #[test]
-fn torrc_lines_are_printed_whole() {
-    let frontend = run_on(&example_text(), &["torrc", "frontend"]);
-    assert_eq!(frontend.code, 0);
-    let wanted = "# torrc of the publisher's tor. It runs no onion service of its own.\n\
-        ControlSocket unix:/run/tor/control GroupWritable RelaxDirModeCheck\n\
-        CookieAuthentication 1\n\
-        CookieAuthFileGroupReadable 1\n\
-        CookieAuthFile /run/tor/control.authcookie\n\
-        SocksPort 127.0.0.1:9050\n\
-        # An idle tor would stop following the network.\n\
-        DormantCanceledByStartup 1\n";
-    assert_eq!(frontend.stdout, wanted);
-    let backend = run_on(&example_text(), &["torrc", "backend"]);
-    let wanted = format!(
-        "# torrc of b1, b2: these lines, the port line as your application needs it.\n\
-        HiddenServiceDir /var/lib/tor/onionkeep_backend\n\
-        HiddenServiceVersion 3\n\
-        HiddenServicePort 80 127.0.0.1:80\n\
-        HiddenServiceOnionBalanceInstance 1\n\
-        # The file /var/lib/tor/onionkeep_backend/ob_config of b1, b2, in place before tor starts, with exactly:\n\
-        MasterOnionAddress {FRONTEND}.onion\n"
-    );
-    assert_eq!(backend.stdout, wanted);
+fn check_config_tells_what_a_mode_with_long_descriptors_means() {
+    let ran =
+        run_on(&example_text().replacen("# mode = \"ordinary\"", "mode = \"wide\"", 1), &["check-config"]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (0, "ok: 1 services, 2 backends\n"));
+    assert!(ran.stderr.starts_with("note: [...]") && ran.stderr.contains("vanguards"), "{}", ran.stderr);
 }
 
 #[test]

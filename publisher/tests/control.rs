@@ -34,7 +34,11 @@ fn backends_are_changed_and_a_restart_keeps_it_and_a_reload_ends_it() {
     assert_eq!(rig.backends(), changed, "after a restart");
     rig.done(&["backend", "remove", "l5sid", "b0", "--force"]);
     assert_eq!(rig.status()["services"][0]["removed"], serde_json::json!(["b0"]));
-    assert_eq!(rig.done(&["reload"]), "0 services new, 0 gone, 1 changed, 0 as before\n");
+    let end = "[...]kenl5sid.onion";
+    let over =
+        format!("run-time changes that end: {end} new (added at run time), {end} b0 (removed at run time)");
+    assert_eq!(rig.done(&["reload"]), format!("0 services new, 0 gone, 1 changed, 0 as before; {over}\n"));
+    assert!(rig.log().contains(&over), "{}", rig.log());
     assert_eq!(rig.backends(), [is("b0", 1, false, None)]);
     rig.stop();
     rig.start();

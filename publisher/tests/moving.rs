@@ -154,9 +154,15 @@ fn examples_of_import_run_and_their_result_passes_check_config() {
     fs::write(dir.path().join("service/hostname"), format!("{FRONTEND}.onion\n")).unwrap();
     let words = example(dir.path(), &["import", "tor"], "/var/lib/tor/", "");
     let words: Vec<_> = words.iter().map(String::as_str).collect();
-    let (code, stdout, _stderr) = run(dir.path(), &words);
+    let (code, stdout, stderr) = run(dir.path(), &words);
     assert_eq!(code, 0);
     assert!(stdout.contains(&format!("# MasterOnionAddress {FRONTEND}.onion")), "{stdout}");
+    let key = dir.path().canonicalize().unwrap().join("service/hs_ed25519_secret_key");
+    assert!(stderr.contains(&format!("key import {}\n", key.display())), "not a whole path: {stderr}");
+    assert!(stdout.contains(&format!("key import {}\n", key.display())), "{stdout}");
+    for told in ["all of its onion services", "second tor", "tor-instance-create"] {
+        assert!(stderr.contains(told), "{told} in {stderr}");
+    }
 }
 
 #[test]

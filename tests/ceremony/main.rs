@@ -9,4 +9,5 @@ mod commands;
 mod golden;
 mod handbook;
 mod made;
+mod two_ledgers;
 mod verifiers;

@@ -60,18 +60,35 @@ fn tor_accepts_the_lines_for_the_publishers_tor() {
     assert!(said.stdout.contains("Configuration was valid"), "{said:?}");
 }
 
+/// What `torrc backend` prints for an address, without a configuration.
+fn torrc_of(run: &Path, onion: &str) -> String {
+    let programs = Programs::install(run).unwrap();
+    let mut command = process::command(programs.path("onionkeep-publisher"), User::Harness);
+    command.arg("--config").arg(run.join("none")).args(["torrc", "backend", "--onion", onion]);
+    Ran::of(command).unwrap().answer().unwrap()
+}
+
 #[test]
 fn tor_accepts_the_lines_for_the_backends_with_their_ob_config() {
     let run = run_dir();
-    let lines = torrc(run.path(), "backend");
+    let lines = torrc_of(run.path(), FRONTEND);
+    assert_eq!(torrc(run.path(), "backend").replace("b1, b2", "each backend"), lines);
     let is_ob_config = |line: &&str| line.starts_with("MasterOnionAddress ");
     let ob_config: Vec<&str> = lines.lines().filter(is_ob_config).collect();
     assert_eq!(ob_config, [format!("MasterOnionAddress {FRONTEND}")], "{lines}");
     let rest: Vec<&str> = lines.lines().filter(|line| !is_ob_config(line)).collect();
     let old = rest.iter().find_map(|line| line.strip_prefix("HiddenServiceDir ")).unwrap();
     let service = run.path().join("service");
+    let rest = rest.join("\n").replace(old, service.to_str().unwrap());
+    let at = |wanted: &str| lines.find(wanted).unwrap();
+    assert!(
+        at("install -d ") < at("MasterOnionAddress") && at("MasterOnionAddress") < at("HiddenServiceDir")
+    );
+    // As it says: without the file tor refuses the lines.
+    let said = tor_says(run.path(), &rest);
+    assert!(said.stdout.contains("Unable to read config file") && said.code != 0, "{said:?}");
     files::make_dir(&service, User::Harness, 0o700).unwrap();
     files::write(&service.join("ob_config"), ob_config.join("\n") + "\n", User::Harness, 0o600).unwrap();
-    let said = tor_says(run.path(), &rest.join("\n").replace(old, service.to_str().unwrap()));
+    let said = tor_says(run.path(), &rest);
     assert!(said.stdout.contains("Configuration was valid"), "{said:?}");
 }

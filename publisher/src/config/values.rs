@@ -15,7 +15,7 @@ use std::ops::RangeInclusive;
 /// Spec: C tor, `NUM_INTRO_POINTS_DEFAULT`.
 const ORDINARY_POINTS: u64 = 3;
 /// Most points in ordinary mode: more make the descriptor longer than most services' are.
-const ORDINARY_MOST: u64 = 8;
+pub(super) const ORDINARY_MOST: u64 = 8;
 /// A key of the first release that `mode` and `intro_points` replace.
 pub(super) const OLD_POINTS: &str = "max_intro_points";
 /// Keys of `[metrics]`.

@@ -14,6 +14,8 @@ const BACKENDS: usize = 2;
 /// # Errors
 /// [`ImportError`] if it is none, or one of a service that cannot be a frontend.
 pub fn tor(folder: &Path) -> Result<Imported, ImportError> {
+    // The key's path is for another shell, perhaps on another host.
+    let folder = &std::path::absolute(folder).unwrap_or_else(|_no_folder| folder.to_path_buf());
     let hostname = folder.join("hostname");
     let text = read_text(&hostname)?;
     let address: OnionAddress =
@@ -24,7 +26,7 @@ pub fn tor(folder: &Path) -> Result<Imported, ImportError> {
     if folder.join("ob_config").exists() {
         let why =
             "it has an ob_config, so it is a backend of another address, and a backend cannot be a frontend";
-        return Err(ImportError::Unfit { path: folder.to_path_buf(), why });
+        return Err(ImportError::Unfit { path: folder.clone(), why });
     }
     let key = folder.join("hs_ed25519_secret_key");
     let auth = folder.join("authorized_clients");
@@ -48,9 +50,10 @@ pub fn tor(folder: &Path) -> Result<Imported, ImportError> {
     }
     steps.extend(
         [
-            "set up the backends with the lines at the end, and write their addresses into [[service.backend]]",
+            "set up the backends with the lines at the end, on this host in a second tor (Debian: tor-instance-create NAME), and write their \
+             addresses into [[service.backend]]",
             "start this publisher beside the old tor; as soon as it logs `taken-over` add `PublishHidServDescriptors 0` to the old torrc and \
-             reload that tor",
+             reload that tor; this counts for all of its onion services, so move others into a second tor first",
             "do not stop the old tor, nor take its HiddenServiceDir out, before the time that this line names as answers-until: \
              clients that know the old descriptor still come there (docs/operate/migrate.md)",
         ]

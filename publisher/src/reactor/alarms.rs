@@ -256,7 +256,7 @@ impl Frontend {
 
     /// What is worth a look in the status, but no alarm: a few HSDirs are always slow or on their way out.
     pub(super) fn notes(&self, now: UnixTime, hsdirs_percent: u32) -> Vec<String> {
-        let mut notes: Vec<_> = self.former_warning(now).into_iter().collect();
+        let mut notes = Vec::new();
         for (desc, role) in self.machine.descs().iter().zip(["first", "second"]) {
             let Some(period) = self.period_of(desc) else { continue };
             if let Some(ahead) = period.other.ahead {

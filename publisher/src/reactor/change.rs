@@ -103,6 +103,20 @@ impl Frontend {
         self.file.iter().filter(here).map(|file| file.name.clone()).collect()
     }
 
+    /// The run-time changes that are undone by these backends of the file, each with its backend's name.
+    pub(super) fn changes_that_end(&self, file: &[BackendConfig]) -> Vec<String> {
+        let here = |at: &BackendConfig| self.config.backends.iter().any(|now| now.address == at.address);
+        let new = |at: &BackendConfig| file.iter().find(|new| new.address == at.address);
+        let stays = |now: &&BackendConfig| {
+            new(now).is_some_and(|new| (new.weight, new.drain) == (now.weight, now.drain))
+        };
+        let changed = self.config.backends.iter().filter(|now| !stays(now));
+        let changed =
+            changed.filter_map(|now| Some(format!("{} ({})", now.name, self.run_time_change(now)?)));
+        let back = self.file.iter().filter(|gone| !here(gone) && new(gone).is_some());
+        changed.chain(back.map(|gone| format!("{} (removed at run time)", gone.name))).collect()
+    }
+
     /// Writes what is not written yet.
     pub(super) fn save(&self, state: &StateDir) {
         for period in &self.periods {

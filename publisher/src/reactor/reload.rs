@@ -19,6 +19,8 @@ const RESTART: &str = "restart the publisher for that, or take the change back";
 /// What it means if run-time changes could not be removed.
 const LEFT: &str =
     "run-time changes that a reload has ended are back after a restart, unless another reload removes them";
+/// So many run-time changes that a reload ends are named.
+const NAMED: usize = 20;
 /// The fewest characters that name a service.
 const SHORTEST: usize = 4;
 
@@ -118,6 +120,7 @@ impl Reactor {
         let tor_config = new.tor.connection().map_err(unusable)?;
         self.check_unchanged(&new)?;
         let services = new.services.clone();
+        let over = self.run_time_changes_over(&services);
         // From here on nothing can fail: a reload is whole or nothing.
         (self.config, self.tor_config) = (new, tor_config);
         let old = self.addresses();
@@ -144,13 +147,32 @@ impl Reactor {
         }
         self.plan(&to_plan);
         let same = old.len().saturating_sub(ended).saturating_sub(changed);
-        let done = format!("{begun} services new, {ended} gone, {changed} changed, {same} as before");
+        let done = format!("{begun} services new, {ended} gone, {changed} changed, {same} as before{over}");
         Ok(match self.end_run_time_changes() {
             0 => done,
             left => format!(
                 "{done}; {left} with run-time changes that stay on the disk, see the alarm state-fault"
             ),
         })
+    }
+
+    /// What these services end of what was changed at run time, in words; nothing if nothing was.
+    fn run_time_changes_over(&self, services: &[ServiceConfig]) -> String {
+        let mut over = Vec::new();
+        for service in services {
+            let same = |frontend: &&Frontend| frontend.config.address == service.address;
+            let Some(frontend) = self.frontends.values().find(same) else { continue };
+            let name = service.address.redacted();
+            let ended = frontend.changes_that_end(&service.backends);
+            over.extend(ended.into_iter().map(|change| format!("{name} {change}")));
+        }
+        if over.is_empty() {
+            return String::new();
+        }
+        let more = over.len().saturating_sub(NAMED);
+        over.truncate(NAMED);
+        let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
+        format!("; run-time changes that end: {}{rest}", over.join(", "))
     }
 
     /// What was changed at run time ends here, also for the next start; for how many services it would not.

@@ -157,13 +157,6 @@ impl Frontend {
     pub(super) fn former_until(&self, now: UnixTime) -> Option<UnixTime> {
         self.periods.iter().filter_map(|period| period.state.former_until).filter(|until| *until > now).max()
     }
-
-    /// What is to be done with the publisher that had this address before, if it has to answer.
-    pub(super) fn former_warning(&self, now: UnixTime) -> Option<String> {
-        let advice =
-            |until| format!("the address was taken over; if a tor service had it before: {}", quiet(until));
-        self.former_until(now).map(advice)
-    }
 }
 
 /// What is to be done with a tor service whose address was taken over.
@@ -171,8 +164,8 @@ impl Frontend {
 /// Its introduction points are known to clients until the period ends; they go when it ends.
 fn quiet(until: UnixTime) -> String {
     format!(
-        "set PublishHidServDescriptors 0 there and reload it now, and stop it after {}, when no client knows its \
-         introduction points any more",
+        "set PublishHidServDescriptors 0 there (for the whole tor: others of its onion services go into a second tor first) and \
+         reload it now, and stop it after {}, when no client knows its introduction points any more",
         Iso(until)
     )
 }
@@ -208,6 +201,16 @@ mod tests {
         assert!(waits[0] <= 30 && waits[11] >= 900 && waits[11] <= 2700, "{waits:?}");
         assert!(takeover.stored());
         assert_eq!(takeover.looked(true, now, &mut dice), Takeover::None);
+    }
+
+    #[test]
+    fn who_quietens_a_tor_is_told_that_it_is_for_all_its_services() {
+        let told = quiet(UnixTime(1_800_000_000));
+        for wanted in
+            ["PublishHidServDescriptors 0", "the whole tor", "second tor", "reload", "2027-01-15T08:00:00Z"]
+        {
+            assert!(told.contains(wanted), "{wanted} in {told}");
+        }
     }
 
     #[test]

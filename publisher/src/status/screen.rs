@@ -1,6 +1,6 @@
 //! The status document as a screen: lines of styled text, cut to the terminal's size. Pure.
 
-use super::table::{ago, ahead, length, short};
+use super::table::{ago, ahead, former, length, short};
 use super::{AlarmStatus, BackendStatus, DescriptorStatus, Document, ServiceStatus};
 use crate::netdoc::date::Iso;
 use onionkeep_common::UnixTime;
@@ -158,6 +158,7 @@ fn service_rows(service: &ServiceStatus, now: u64) -> Vec<Row> {
         let text = bundles.to_string();
         rows.extend(text.lines().map(|line| Row::of(Style::Plain, line)));
     }
+    rows.extend(former(service).map(|text| Row::of(Style::Dim, format!("  {text}"))));
     rows.push(Row::of(
         Style::Dim,
         format!(

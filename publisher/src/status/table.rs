@@ -49,6 +49,9 @@ fn write_service(f: &mut fmt::Formatter<'_>, service: &ServiceStatus, now: u64) 
     if let Some(bundles) = &service.bundles {
         write!(f, "{bundles}")?;
     }
+    if let Some(former) = former(service) {
+        writeln!(f, "  {former}")?;
+    }
     writeln!(
         f,
         "  {:<16} {:<8} {:>11} {:>11} {:>7} {:>7} {:>6} {:>7}",
@@ -111,6 +114,14 @@ fn write_descriptor(f: &mut fmt::Formatter<'_>, descriptor: &DescriptorStatus, n
         }
     }
     Ok(())
+}
+
+/// Until when a tor service that had the address before has to answer. No warning: whether there is one, and what was done, is not seen here.
+pub(super) fn former(service: &ServiceStatus) -> Option<String> {
+    let until = Iso(UnixTime(service.former_until?));
+    Some(format!(
+        "taken over: a tor service that had the address before publishes no more, and may stop after {until}"
+    ))
 }
 
 /// An address by its end.

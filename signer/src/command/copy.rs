@@ -47,7 +47,7 @@ pub(super) fn key_copy(from: &Path, onion: OnionAddress, to: &Path) -> Result<Ex
         if before { "It was there before this command; the ledger says so from now on.\n" } else { "" };
     answer(&format!(
         "{onion}\n\nThe key is sealed to the token {label:?} too; opened there it is the key of this address.\n{earlier}\
-         Only one signer may serve it: two of them do not know of each other's certificates.\n"
+         Two signers that serve it have a ledger each: neither knows of the other's certificates.\n"
     ))?;
     Ok(ExitCode::SUCCESS)
 }

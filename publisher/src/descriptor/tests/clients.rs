@@ -91,6 +91,26 @@ fn as_many_clients_as_said_fit_with_any_number_of_points() {
     assert_eq!([3, 8, 20].map(most_clients), [368, 288, 96]);
 }
 
+/// A point at a relay that has an IPv6 address too: none is longer.
+fn long_point(number: u64) -> IntroPoint {
+    let short = point(number);
+    let [_count, rest @ ..] = short.link_specifiers() else { panic!("no links") };
+    let links = [&[4][..], &rest[..8], &[1, 18], &[0x20; 16], &[1, 2], &rest[8..]].concat();
+    IntroPoint::new(links, *short.onion_key(), *short.auth_key(), *short.enc_key()).unwrap()
+}
+
+#[test]
+fn so_many_clients_leave_it_as_long_as_most_descriptors_are() {
+    let frontend = Frontend::golden();
+    let points: Vec<_> = (0..8).map(long_point).collect();
+    let blocks =
+        |count: usize, most: usize| size_class(made(&frontend, &points[..count], &clients(0..most)).len());
+    let most =
+        |count: usize| (1..30).map(|lines| 16 * lines).take_while(|most| blocks(count, *most) == 1).last();
+    // As docs/operate/clients.md says.
+    assert_eq!([3, 4, 5, 6, 7, 8].map(|count| most(count).unwrap()), [80, 64, 64, 48, 32, 16]);
+}
+
 #[test]
 fn counter_is_read_without_a_key_but_not_from_a_forgery() {
     let frontend = Frontend::golden();

@@ -302,6 +302,20 @@ fn bundles_that_run_out_and_another_ceremony() {
     assert_eq!(found(day(20)), [""; 0]);
 }
 
+#[test]
+fn what_a_tor_service_of_before_has_to_do_is_no_warning() {
+    let sample = crate::config::Config::parse(crate::config::tests::SAMPLE).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let mut frontend = Frontend::new(0, (&sample.services[0], folder.path()), &[1; 32], RUN);
+    let mut own = period(1);
+    own.state.former_until = Some(RUN.plus(3600));
+    frontend.periods = vec![own];
+    assert_eq!(frontend.notes(RUN, 75), [""; 0]);
+    // It is shown all the same, until it has passed.
+    assert_eq!(frontend.former_until(RUN), Some(RUN.plus(3600)));
+    assert_eq!(frontend.former_until(RUN.plus(3600)), None);
+}
+
 /// Alarms about what descriptors of backends or of another publisher say.
 const OF_DESCRIPTORS: [&str; 4] =
     ["backend-pow", "backends-share-keys", "backends-differ", "publishers-differ"];
