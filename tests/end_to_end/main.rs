@@ -19,6 +19,7 @@ mod day;
 mod distinct;
 mod group;
 mod import;
+mod late;
 mod look;
 mod publisher;
 mod reach;
@@ -62,6 +63,8 @@ fn main() -> ExitCode {
         day.story("signer", signer::tell),
         day.story("tor_restart", tor_restart::tell),
         day.story("import", import::tell),
+        // Issue 5: it shows what C tor does, not what our programs do; for who doubts the operators' page (decision 0068).
+        day.story("late", late::tell).with_ignored_flag(true),
         day.story("clients", clients::tell),
         day.story("choosy", choosy::tell),
         // The stories of one group wait for each other: this one comes when `rotation` is about to end.
