@@ -146,7 +146,17 @@ impl Kit {
         for onion in onions {
             text.push_str(&format!("[[onion]]\naddress = \"{onion}\"\nuid = {uid}\n"));
         }
-        std::fs::write(self.home.join("signer.toml"), text).unwrap();
+        write_open(&self.home.join("signer.toml"), &text);
+    }
+
+    /// The same kit with a copy of the module that no process of another test has loaded.
+    pub(crate) fn with_own_module(self) -> Self {
+        let module = self.home.join(self.module.file_name().unwrap());
+        std::fs::copy(&self.module, &module).unwrap();
+        std::fs::set_permissions(&module, PermissionsExt::from_mode(0o644)).unwrap();
+        let kit = Self { module, ..self };
+        kit.write_config(None, &[], &kit.module);
+        kit
     }
 
     /// Adds lines to `[token]`, the last table of a configuration without onions.
@@ -227,6 +237,12 @@ impl Kit {
 fn write_secret(path: &Path, content: &str) {
     std::fs::write(path, content).unwrap();
     std::fs::set_permissions(path, PermissionsExt::from_mode(0o600)).unwrap();
+}
+
+/// A file that everybody can read and only its owner can write, whatever the umask is.
+pub(crate) fn write_open(path: &Path, content: &str) {
+    std::fs::write(path, content).unwrap();
+    std::fs::set_permissions(path, PermissionsExt::from_mode(0o644)).unwrap();
 }
 
 /// The slot of the token with this serial.
