@@ -74,6 +74,15 @@ pub fn give(path: &Path, user: User, mode: u32) -> Result<()> {
     Ok(())
 }
 
+/// Copies a program or a library to a file that every user may execute, whatever the umask is. By another process: a copy of
+/// ours could not be executed while any thread is between fork and exec, because the child holds the file open for writing
+/// until then.
+pub fn copy_program(from: &Path, to: &Path) -> Result<()> {
+    let what = format!("copying {}", from.display());
+    crate::process::run(std::process::Command::new("cp").arg("-T").arg(from).arg(to), &what)?;
+    give(to, User::Harness, 0o755)
+}
+
 /// Copies a directory with everything in it, owners and modes included.
 pub fn copy_tree(from: &Path, to: &Path) -> Result<()> {
     crate::process::run(
