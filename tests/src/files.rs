@@ -25,9 +25,10 @@ impl RunDir {
         let parent = std::env::var_os(RUN_DIR_VARIABLE).map_or_else(std::env::temp_dir, PathBuf::from);
         let dir = tempfile::Builder::new()
             .prefix("ok-")
-            .permissions(fs::Permissions::from_mode(0o755))
             .tempdir_in(&parent)
             .with_context(|| format!("cannot make a directory in {}", parent.display()))?;
+        // Whatever the umask is.
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755))?;
         Ok(Self { path: dir.keep(), discarded: false })
     }
 

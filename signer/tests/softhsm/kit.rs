@@ -93,6 +93,8 @@ impl Kit {
     }
 
     fn write_files(&self) {
+        // Whatever the umask is.
+        std::fs::set_permissions(&self.home, PermissionsExt::from_mode(0o755)).unwrap();
         for dir in ["tokens", "state"] {
             std::fs::create_dir(self.home.join(dir)).unwrap();
             std::fs::set_permissions(self.home.join(dir), PermissionsExt::from_mode(0o700)).unwrap();
