@@ -2,11 +2,11 @@
 //! changed; custodians sit at a pseudo-terminal. `tests/drill` shows it.
 
 use crate::kit::ran::{Ran, first_word};
-use crate::kit::serving::{ask, now, request, within_an_hour};
+use crate::kit::serving::{ask, now, request};
 use crate::kit::{Kit, PIN, fresh, write_open};
 use crate::person::Person;
 use onionkeep_common::wire::Reply;
-use onionkeep_common::{CertType, OnionAddress, PeriodRule, UncheckedCert};
+use onionkeep_common::{CertType, OnionAddress, PeriodRule, TimePeriod, UncheckedCert};
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -102,11 +102,12 @@ pub(crate) fn types_in(mut command: Command, shares: &[&str]) -> Ran {
 
 /// Serves, and checks a certificate against the address alone.
 fn serves(kit: &Kit, config: &str, onion: OnionAddress) {
-    within_an_hour();
     let serving = kit.serve_with(kit.command_of(config, &["serve"]));
-    let Reply::Certificate(cert) = ask(&kit.socket(), &request(onion, 9, 0)) else { panic!("{}", kit.log()) };
+    let asked = request(onion, 9, 0);
+    let Reply::Certificate(cert) = ask(&kit.socket(), &asked) else { panic!("{}", kit.log()) };
     let cert = UncheckedCert::parse(CertType::DescSigning, &cert.0).unwrap().check_signature().unwrap();
-    let blinded = onion.identity().blinded(PeriodRule::PUBLIC.at(now())).unwrap();
+    let period = TimePeriod { number: asked.period, length: PeriodRule::PUBLIC.length };
+    let blinded = onion.identity().blinded(period).unwrap();
     assert_eq!(cert.check_time(now()).unwrap().signer(), blinded.as_bytes());
     drop(serving);
 }

@@ -10,7 +10,7 @@ use onionkeep_signer::seal::TokenName;
 use onionkeep_signer::token::TokenError;
 use onionkeep_signer::token::pkcs11::{Access, Pkcs11Token};
 use ran::{Ran, first_word, output};
-use serving::Serving;
+use serving::{HALF_DAY, Serving, clear_of};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -197,6 +197,7 @@ impl Kit {
 
     /// `token init`, `init` and `key new`; the onion goes into the configuration.
     pub(crate) fn init_with_key(&self) -> (TokenName, OnionAddress) {
+        clear_of(HALF_DAY);
         let name = self.init();
         self.run(&["init"]).good();
         let onion = first_word(&self.run(&["key", "new"]).good()).parse().unwrap();

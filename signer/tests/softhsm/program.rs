@@ -1,7 +1,7 @@
 //! The program itself: commands, exit codes, the socket, the ledger, signals.
 
 use crate::kit::ran::first_word;
-use crate::kit::serving::{ask, request, within_an_hour};
+use crate::kit::serving::{HOUR, ask, clear_of, request};
 use crate::kit::{Kit, LABEL, PIN, SO_PIN, in_child};
 use onionkeep_common::OnionAddress;
 use onionkeep_common::wire::{AwayReason, Reply, Rule};
@@ -72,7 +72,7 @@ fn keys_of_tor_and_onionbalance_are_imported_once() {
 fn serve(kit: Kit) {
     let (_name, onion) = kit.init_with_key();
     let serving = kit.serve();
-    within_an_hour();
+    clear_of(HOUR);
     let Reply::Certificate(first) = serving.ask(onion, 10) else { panic!("no certificate") };
     assert_eq!(serving.ask(onion, 10), Reply::Certificate(first), "another certificate in the same hour");
     assert!(matches!(

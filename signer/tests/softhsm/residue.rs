@@ -1,6 +1,6 @@
 //! No secret stands where it must not: files, log, arguments, environment, and the memory of a signer that has served.
 
-use crate::kit::serving::{Serving, now, within_an_hour};
+use crate::kit::serving::{HALF_DAY, Serving, clear_of, now};
 use crate::kit::{Kit, PIN, in_child};
 use curve25519_dalek::scalar::Scalar;
 use data_encoding::{BASE64, HEXLOWER};
@@ -117,7 +117,7 @@ fn in_memory(pid: u32, needles: &[&[u8]]) -> Option<Vec<usize>> {
 }
 
 fn memory(kit: Kit) {
-    within_an_hour();
+    clear_of(HALF_DAY);
     let (serving, onion) = serving(&kit);
     let mut last = None;
     for seed in 10..18 {

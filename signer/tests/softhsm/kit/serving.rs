@@ -125,11 +125,15 @@ pub(crate) fn now() -> UnixTime {
     SystemClock.now()
 }
 
-/// Waits, if the next full hour is less than a minute away, until it has begun: it changes the expiry of a certificate, one
-/// in twelve ends a period, and one in 24 the date.
-pub(crate) fn within_an_hour() {
-    // The expiry is rounded up, so that of the full second belongs to the hour before.
-    while (now().0 - 1) % 3600 >= 3600 - 60 {
+/// Full hours change the expiry of a certificate.
+pub(crate) const HOUR: u64 = 3600;
+/// Noon, UTC, ends a period, which is the only one for its keys; midnight changes the date.
+pub(crate) const HALF_DAY: u64 = 12 * HOUR;
+
+/// Waits, if the next multiple of so many seconds is less than a minute away, until it is over. An expiry is rounded up, so
+/// that of the very second belongs to the hour before.
+pub(crate) fn clear_of(every: u64) {
+    while (now().0 - 1) % every >= every - 60 {
         std::thread::sleep(Duration::from_millis(100));
     }
 }
