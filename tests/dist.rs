@@ -165,7 +165,12 @@ fn proposed(program: &str, file: &Path, words: &[&str]) -> String {
         words.len() - 1,
         program.replace('-', "__")
     );
-    let ran = std::process::Command::new("bash").args(["--norc", "-c", &script]).output().unwrap();
+    let ran = std::process::Command::new("bash")
+        .args(["--norc", "-c", &script])
+        // It complains of a locale that is not there.
+        .env("LC_ALL", "C")
+        .output()
+        .unwrap();
     assert!(ran.stderr.is_empty(), "{}", String::from_utf8_lossy(&ran.stderr));
     String::from_utf8(ran.stdout).unwrap()
 }

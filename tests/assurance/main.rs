@@ -87,6 +87,8 @@ fn a_hostile_publisher_gets_only_what_is_its_own() {
     assert!((1..=SLOTS_PER_ONION).contains(&certificates), "{certificates} certificates");
     if let Some(honest) = outcome.honest {
         assert!(honest.times.len() > 10 && honest.failures.is_empty(), "{honest:?}");
+        // At most one in ten: 66 threads may keep a small machine from answering within the 5 s.
+        assert!(honest.away.len() * 10 <= honest.times.len(), "{honest:?}");
     }
 }
 
@@ -174,7 +176,7 @@ fn keeper_gate_and_vault_have_given_up_what_they_do_not_need() {
         // Each of them is told from the others.
         assert!(!hardening::look(keeper, &wanted[1]).unwrap().is_empty());
         assert!(!hardening::look(vault, &wanted[0]).unwrap().is_empty());
-        let reply = Peer::connect(&socket, LIMIT).unwrap().ask(&subject.request(0)).unwrap();
+        let reply = Peer::connect(&socket, LIMIT).unwrap().answered(&subject.request(0)).unwrap();
         assert!(matches!(reply, Reply::Certificate(_)), "{reply:?}");
     }
 }

@@ -6,6 +6,7 @@ use onionkeep_common::ladder::Clockwork;
 use onionkeep_common::paper::{FileDigest, Kind, Request};
 use onionkeep_tests::clock;
 use onionkeep_tests::daemon::{Ran, built};
+use onionkeep_tests::wait::{self, HALF_DAY};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -18,7 +19,9 @@ struct Machine {
 }
 
 impl Machine {
+    /// No period ends, and none begins to be used, while a test works on it.
     fn new() -> Self {
+        wait::clear_of(HALF_DAY, 120);
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().display();
         let text = format!(
@@ -118,17 +121,17 @@ fn from_request_to_retirement() {
 
 #[test]
 fn the_horizon_warns_at_50_25_and_10_percent_and_is_loud_on_the_last_day() {
-    for (periods, times, says) in [
-        (12, 1, "50 % are left"),
-        (12, 3, "25 % are left"),
-        (12, 9, "10 % are left"),
-        (2, 20, "LAST DAY: the bundles end in"),
-        (1, 9, "THE BUNDLES ARE OVER"),
+    // More than the share that is wanted by so many seconds of what is left, so that the test may last as long.
+    for (periods, times, slack, says) in [
+        (12, 1, 600, "50 % are left"),
+        (12, 3, 600, "25 % are left"),
+        (12, 9, 600, "10 % are left"),
+        (2, 20, 0, "LAST DAY: the bundles end in"),
+        (1, 9, 0, "THE BUNDLES ARE OVER"),
     ] {
         let machine = Machine::new();
         let request = machine.request("1.request", &["--periods", &periods.to_string()]);
-        // A minute more than the share that is wanted, so that the seconds of the test do not count.
-        let created = (now() - times * left(&request)).saturating_add(60);
+        let created = now() - times * left(&request) + (times + 1) * slack;
         machine.put("1.bundle", &made(&request, Kind::Main, created));
         machine.ends(&["bundle", "import", "1.bundle"], 0, &["imported"]);
         machine.ends(&["bundle", "status"], 9, &["warning: ", says]);

@@ -1,6 +1,7 @@
 //! The operator's guides, executed: every command of `docs/operate/ceremony.md` and of `docs/operate/seized.md`.
 
-use onionkeep_tests::files::RunDir;
+use onionkeep_tests::files::{self, RunDir};
+use onionkeep_tests::process::User;
 use onionkeep_tests::softhsm;
 use onionkeep_tests::transcript::{Room, Said, execute};
 use std::os::unix::fs::PermissionsExt;
@@ -55,7 +56,7 @@ impl Desk {
             state.display(),
             module.display()
         );
-        std::fs::write(self.run.path().join(name), text).unwrap();
+        files::write(&self.run.path().join(name), text, User::Harness, 0o644).unwrap();
     }
 }
 

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use onionkeep_common::PeriodNumber;
 use onionkeep_common::wire::frame::Header;
 use onionkeep_common::wire::{AwayReason, CertifyRequest, HEADER_LEN, Reply, Rule};
-use onionkeep_tests::peer;
+use onionkeep_tests::peer::{self, Peer};
+use onionkeep_tests::wait::{self, HALF_DAY};
 
 use crate::kit::Kit;
 
@@ -41,9 +42,9 @@ fn reply(stream: &mut UnixStream) -> std::io::Result<Reply> {
 /// Asks an honest question on a new connection and checks the answer.
 #[track_caller]
 fn assert_serves(kit: &Kit) {
-    let (mut stream, asked) = (connect(kit), request(kit, peer::period_now()));
-    stream.write_all(asked.to_frame().as_bytes()).unwrap();
-    let Reply::Certificate(cert) = reply(&mut stream).unwrap() else { panic!("no certificate") };
+    let asked = request(kit, peer::period_now());
+    let answer = Peer::connect(&kit.signer.socket(), LIMIT).unwrap().answered(&asked).unwrap();
+    let Reply::Certificate(cert) = answer else { panic!("no certificate") };
     peer::check(&asked, &cert).unwrap();
 }
 
@@ -87,6 +88,7 @@ fn the_socket_has_the_configured_mode_and_is_replaced_by_the_next_start() {
 fn a_period_far_away_is_refused_by_its_rule() {
     let mut kit = Kit::open_to_us();
     kit.signer.start().unwrap();
+    wait::clear_of(HALF_DAY, 30);
     let mut stream = connect(&kit);
     let far = PeriodNumber(peer::period_now().0 + 2);
     stream.write_all(request(&kit, far).to_frame().as_bytes()).unwrap();
@@ -143,7 +145,7 @@ fn a_peer_beyond_its_places_is_told_busy_until_one_is_free() {
     let mut late = connect(&kit);
     assert!(matches!(reply(&mut late), Ok(Reply::Away { reason: AwayReason::Busy, .. })));
     drop(silent);
-    onionkeep_tests::wait::until_true("a free place", LIMIT, || {
+    wait::until_true("a free place", LIMIT, || {
         let mut late = connect(&kit);
         late.write_all(request(&kit, peer::period_now()).to_frame().as_bytes())?;
         Ok(matches!(reply(&mut late)?, Reply::Certificate(_)))

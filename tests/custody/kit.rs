@@ -6,7 +6,7 @@ use onionkeep_tests::daemon::{Programs, Ran, Signer};
 use onionkeep_tests::fault_token::{Call, FaultToken};
 use onionkeep_tests::files::RunDir;
 use onionkeep_tests::peer;
-use onionkeep_tests::wait::{self, Seen};
+use onionkeep_tests::wait::{self, HALF_DAY, Seen};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -56,6 +56,8 @@ pub(crate) struct Kit {
 impl Kit {
     /// A token that is ready, without a key.
     pub(crate) fn empty() -> Self {
+        // A key is for one period.
+        wait::clear_of(HALF_DAY, 120);
         let mut run = RunDir::new().unwrap();
         run.discard();
         let programs = Programs::install(run.path()).unwrap();

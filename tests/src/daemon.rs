@@ -38,9 +38,7 @@ impl Programs {
             let hint =
                 format!("no program {}; build it first: cargo build --locked -p {name}", source.display());
             ensure!(source.exists(), hint);
-            // By another process: a copy of ours could not be executed while any thread is between fork and exec,
-            // because the child holds the file open for writing until then.
-            process::run(Command::new("cp").arg(&source).arg(&dir), "copying our programs")?;
+            files::copy_program(&source, &dir.join(name))?;
         }
         Ok(Self { dir })
     }

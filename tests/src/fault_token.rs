@@ -2,14 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 
 use crate::daemon;
 use crate::files;
-use crate::process::{self, User};
+use crate::process::User;
 use crate::wait;
 
 /// The module's file, as cargo names it.
@@ -72,7 +71,7 @@ impl FaultToken {
         let built = daemon::built(MODULE).context("build it first: cargo build -p onionkeep-fault-token")?;
         let token = Self { dir: dir.join("fault"), module: dir.join(MODULE) };
         files::make_dir(dir, User::Signer, 0o755)?;
-        process::run(Command::new("cp").arg(&built).arg(dir), "copying the fault token")?;
+        files::copy_program(&built, &token.module)?;
         for made in [token.dir.clone(), token.dir.join("slots")] {
             files::make_dir(&made, User::Signer, 0o700)?;
         }

@@ -25,9 +25,10 @@ impl RunDir {
         let parent = std::env::var_os(RUN_DIR_VARIABLE).map_or_else(std::env::temp_dir, PathBuf::from);
         let dir = tempfile::Builder::new()
             .prefix("ok-")
-            .permissions(fs::Permissions::from_mode(0o755))
             .tempdir_in(&parent)
             .with_context(|| format!("cannot make a directory in {}", parent.display()))?;
+        // Whatever the umask is.
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755))?;
         Ok(Self { path: dir.keep(), discarded: false })
     }
 
@@ -72,6 +73,15 @@ pub fn give(path: &Path, user: User, mode: u32) -> Result<()> {
             .with_context(|| format!("cannot give {} to uid {}", path.display(), ids.uid))?;
     }
     Ok(())
+}
+
+/// Copies a program or a library to a file that every user may execute, whatever the umask is. By another process: a copy of
+/// ours could not be executed while any thread is between fork and exec, because the child holds the file open for writing
+/// until then.
+pub fn copy_program(from: &Path, to: &Path) -> Result<()> {
+    let what = format!("copying {}", from.display());
+    crate::process::run(std::process::Command::new("cp").arg("-T").arg(from).arg(to), &what)?;
+    give(to, User::Harness, 0o755)
 }
 
 /// Copies a directory with everything in it, owners and modes included.

@@ -15,6 +15,7 @@ use onionkeep_common::{
 };
 
 use crate::clock;
+use crate::wait::{self, Seen};
 
 /// Far above the 5 s in which the signer answers.
 pub const LIMIT: Duration = Duration::from_secs(20);
@@ -104,6 +105,18 @@ impl Peer {
     pub fn ask(&mut self, request: &CertifyRequest) -> io::Result<Reply> {
         self.send(request.to_frame().as_bytes())?;
         self.reply()
+    }
+
+    /// Asks as long as the answer is to come back later, for at most a minute: a machine with too much to do makes the token
+    /// late, and one late answer has the vault replaced.
+    pub fn answered(&mut self, request: &CertifyRequest) -> Result<Reply> {
+        wait::until("an answer that is one", LIMIT * 3, || {
+            Ok(match self.ask(request) {
+                Ok(away @ Reply::Away { .. }) => Seen::NotYet(format!("{away:?}")),
+                Ok(reply @ (Reply::Certificate(_) | Reply::Refused { .. })) => Seen::Ready(reply),
+                Err(error) => Seen::Hopeless(error.to_string()),
+            })
+        })
     }
 
     /// Everything until the other side closes.

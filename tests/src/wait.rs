@@ -5,6 +5,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
+use crate::clock;
+
+/// Full hours, UTC: the expiry of a certificate changes, so that the same request gets another one.
+pub const HOUR: u64 = 3600;
+/// Noon and midnight, UTC: a period ends at noon, and a run of the shared random protocol at midnight.
+pub const HALF_DAY: u64 = 12 * HOUR;
+
 /// How often a state is looked at.
 const POLL: Duration = Duration::from_millis(50);
 
@@ -40,6 +47,19 @@ pub fn until_true(what: &str, limit: Duration, mut probe: impl FnMut() -> Result
     until(what, limit, || Ok(if probe()? { Seen::Ready(()) } else { Seen::NotYet("not so yet".into()) }))
 }
 
+/// Lets a border of the wall clock, a multiple of `every` seconds, pass that is less than `margin` seconds away, so that a test
+/// of that length does not meet it.
+pub fn clear_of(every: u64, margin: u64) {
+    let what = format!("a border of {every} s");
+    let past = || Ok(to_border(clock::unix_now(), every) > margin);
+    until_true(&what, Duration::from_secs(margin + 5), past).expect("a wall clock that goes on");
+}
+
+/// Seconds until the first second after a border: what is rounded up changes only with it.
+const fn to_border(now: u64, every: u64) -> u64 {
+    every - now.saturating_sub(1) % every
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -52,6 +72,12 @@ mod tests {
             Ok(if looks == 3 { Seen::Ready(looks) } else { Seen::NotYet("early".into()) })
         });
         assert_eq!(seen.unwrap(), 3);
+    }
+
+    #[test]
+    fn a_border_is_over_only_with_the_second_after_it() {
+        let seconds = [HOUR - 59, HOUR - 1, HOUR, HOUR + 1, HOUR + 2].map(|now| to_border(now, HOUR));
+        assert_eq!(seconds, [60, 2, 1, HOUR, HOUR - 1]);
     }
 
     #[test]

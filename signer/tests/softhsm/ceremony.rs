@@ -1,7 +1,7 @@
 //! A ceremony with the real program and token: request shown, publisher enrolled, bundles issued and verified; what is refused.
 
 use crate::kit::ran::{Ran, first_word};
-use crate::kit::serving::now;
+use crate::kit::serving::{HOUR, clear_of, now};
 use crate::kit::{Kit, in_child};
 use crate::person::Person;
 use ed25519_dalek::{Signer, SigningKey};
@@ -102,6 +102,7 @@ fn room(kit: Kit) -> Room {
 
 /// The same with another way to a key.
 fn room_with(kit: Kit, key: &[&str]) -> Room {
+    clear_of(HOUR);
     let name = kit.init();
     kit.run(&["init"]).good();
     let text = kit.run(key).good().replace(BANNER, "");

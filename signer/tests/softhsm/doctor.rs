@@ -18,6 +18,7 @@ fn says(ran: &Ran, mark: &str, check: &str, words: &str) {
 }
 
 fn healthy(kit: Kit) {
+    let kit = kit.with_own_module();
     let (_name, onion) = kit.init_with_key();
     // A SoftHSM always has a warning.
     let ran = kit.run(&["doctor"]);
@@ -109,6 +110,7 @@ fn each_broken_part_has_its_line_and_its_code() {
 }
 
 fn surrounded(kit: Kit) {
+    let kit = kit.with_own_module();
     let (name, onion) = kit.init_with_key();
     // A module that others can write is code of theirs that sees the PIN.
     let copy = kit.home.join("module.so");

@@ -3,11 +3,12 @@
 
 use crate::kit::ran::{Ran, first_word};
 use crate::kit::serving::{ask, now, request};
-use crate::kit::{Kit, PIN, fresh};
+use crate::kit::{Kit, PIN, fresh, write_open};
 use crate::person::Person;
 use onionkeep_common::wire::Reply;
-use onionkeep_common::{CertType, OnionAddress, PeriodRule, UncheckedCert};
+use onionkeep_common::{CertType, OnionAddress, PeriodRule, TimePeriod, UncheckedCert};
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -102,9 +103,11 @@ pub(crate) fn types_in(mut command: Command, shares: &[&str]) -> Ran {
 /// Serves, and checks a certificate against the address alone.
 fn serves(kit: &Kit, config: &str, onion: OnionAddress) {
     let serving = kit.serve_with(kit.command_of(config, &["serve"]));
-    let Reply::Certificate(cert) = ask(&kit.socket(), &request(onion, 9, 0)) else { panic!("{}", kit.log()) };
+    let asked = request(onion, 9, 0);
+    let Reply::Certificate(cert) = ask(&kit.socket(), &asked) else { panic!("{}", kit.log()) };
     let cert = UncheckedCert::parse(CertType::DescSigning, &cert.0).unwrap().check_signature().unwrap();
-    let blinded = onion.identity().blinded(PeriodRule::PUBLIC.at(now())).unwrap();
+    let period = TimePeriod { number: asked.period, length: PeriodRule::PUBLIC.length };
+    let blinded = onion.identity().blinded(period).unwrap();
     assert_eq!(cert.check_time(now()).unwrap().signer(), blinded.as_bytes());
     drop(serving);
 }
@@ -206,6 +209,7 @@ fn restore_at_the_terminal(kit: &Kit, onion: OnionAddress, files: (&Path, &Path)
 /// A second token of the same machine, and its configuration.
 pub(crate) fn second(kit: &Kit) -> PathBuf {
     std::fs::create_dir(kit.home.join("state2")).unwrap();
+    std::fs::set_permissions(kit.home.join("state2"), PermissionsExt::from_mode(0o700)).unwrap();
     let first = std::fs::read_to_string(kit.home.join("signer.toml")).unwrap();
     let second: String =
         first.lines().filter(|line| !line.starts_with("serial")).fold(String::new(), |all, line| {
@@ -213,11 +217,11 @@ pub(crate) fn second(kit: &Kit) -> PathBuf {
                 line.replace("/state\"", "/state2\"").replace("label = \"onionkeep\"", "label = \"second\"");
             all + &line + "\n"
         });
-    std::fs::write(kit.home.join("second.toml"), &second).unwrap();
+    write_open(&kit.home.join("second.toml"), &second);
     let said = Ran::of(kit.command_of("second.toml", &["token", "init"]).output().unwrap()).good();
     let serial = said.lines().find(|line| line.starts_with("serial = ")).unwrap();
     let second = second.replace("label = \"second\"\n", &format!("label = \"second\"\n{serial}\n"));
-    std::fs::write(kit.home.join("second.toml"), &second).unwrap();
+    write_open(&kit.home.join("second.toml"), &second);
     kit.home.join("second.toml")
 }
 
@@ -345,7 +349,7 @@ fn nothing_is_split_or_copied_without_a_ledger_or_while_it_is_in_use() {
     let second = std::fs::read_to_string(kit.home.join("signer.toml")).unwrap();
     let second =
         second.replace("/state\"", "/state2\"").replace("label = \"onionkeep\"", "label = \"second\"");
-    std::fs::write(kit.home.join("second.toml"), second).unwrap();
+    write_open(&kit.home.join("second.toml"), &second);
     let to = kit.home.join("second.toml");
     kit.run(&["key", "copy", "--onion", &text, "--to", to.to_str().unwrap()]).fails(8, "is missing");
     assert!(!ledger.exists());

@@ -10,7 +10,7 @@ use onionkeep_signer::seal::TokenName;
 use onionkeep_signer::token::TokenError;
 use onionkeep_signer::token::pkcs11::{Access, Pkcs11Token};
 use ran::{Ran, first_word, output};
-use serving::Serving;
+use serving::{HALF_DAY, Serving, clear_of};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -93,6 +93,8 @@ impl Kit {
     }
 
     fn write_files(&self) {
+        // Whatever the umask is.
+        std::fs::set_permissions(&self.home, PermissionsExt::from_mode(0o755)).unwrap();
         for dir in ["tokens", "state"] {
             std::fs::create_dir(self.home.join(dir)).unwrap();
             std::fs::set_permissions(self.home.join(dir), PermissionsExt::from_mode(0o700)).unwrap();
@@ -146,7 +148,17 @@ impl Kit {
         for onion in onions {
             text.push_str(&format!("[[onion]]\naddress = \"{onion}\"\nuid = {uid}\n"));
         }
-        std::fs::write(self.home.join("signer.toml"), text).unwrap();
+        write_open(&self.home.join("signer.toml"), &text);
+    }
+
+    /// The same kit with a copy of the module that no process of another test has loaded.
+    pub(crate) fn with_own_module(self) -> Self {
+        let module = self.home.join(self.module.file_name().unwrap());
+        std::fs::copy(&self.module, &module).unwrap();
+        std::fs::set_permissions(&module, PermissionsExt::from_mode(0o644)).unwrap();
+        let kit = Self { module, ..self };
+        kit.write_config(None, &[], &kit.module);
+        kit
     }
 
     /// Adds lines to `[token]`, the last table of a configuration without onions.
@@ -185,6 +197,7 @@ impl Kit {
 
     /// `token init`, `init` and `key new`; the onion goes into the configuration.
     pub(crate) fn init_with_key(&self) -> (TokenName, OnionAddress) {
+        clear_of(HALF_DAY);
         let name = self.init();
         self.run(&["init"]).good();
         let onion = first_word(&self.run(&["key", "new"]).good()).parse().unwrap();
@@ -227,6 +240,12 @@ impl Kit {
 fn write_secret(path: &Path, content: &str) {
     std::fs::write(path, content).unwrap();
     std::fs::set_permissions(path, PermissionsExt::from_mode(0o600)).unwrap();
+}
+
+/// A file that everybody can read and only its owner can write, whatever the umask is.
+pub(crate) fn write_open(path: &Path, content: &str) {
+    std::fs::write(path, content).unwrap();
+    std::fs::set_permissions(path, PermissionsExt::from_mode(0o644)).unwrap();
 }
 
 /// The slot of the token with this serial.

@@ -87,7 +87,9 @@ impl Person {
     /// Waits for the end of the command.
     pub(crate) fn leaves(mut self) -> (Ran, String) {
         let ran = Ran::of(crate::kit::ran::ended(self.child.take().unwrap()));
-        while let Ok(octets) = self.shown.recv_timeout(Duration::from_millis(200)) {
+        // To the terminal's end; a process that outlives the command may keep it open.
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while let Ok(octets) = self.shown.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
             self.seen.push_str(&String::from_utf8_lossy(&octets));
         }
         (ran, std::mem::take(&mut self.seen))

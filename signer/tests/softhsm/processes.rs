@@ -27,7 +27,7 @@ fn vault_killed(kit: Kit) {
     let [keeper, gate, vault] = serving.all();
     for seed in 11..14 {
         wait_gone(serving.strike("vault", Signal::KILL));
-        assert!(matches!(serving.ask_until_answered(onion, seed), Reply::Certificate(_)), "{}", kit.log());
+        assert!(matches!(serving.ask(onion, seed), Reply::Certificate(_)), "{}", kit.log());
     }
     let now = serving.all();
     assert_eq!(now[..2], [keeper, gate], "the others were restarted too");
@@ -44,11 +44,11 @@ fn vault_hangs(kit: Kit) {
     let (serving, onion) = served(&kit);
     let vault = serving.strike("vault", Signal::STOP);
     let start = Instant::now();
-    let reply = serving.ask(onion, 11);
+    let reply = serving.ask_once(onion, 11);
     assert!(matches!(reply, Reply::Away { reason: AwayReason::TokenAway, .. }), "{reply:?}");
     assert!(start.elapsed() > Duration::from_secs(3), "it did not hang at all");
     wait_gone(vault);
-    assert!(matches!(serving.ask_until_answered(onion, 11), Reply::Certificate(_)), "{}", kit.log());
+    assert!(matches!(serving.ask(onion, 11), Reply::Certificate(_)), "{}", kit.log());
     assert!(kit.log().contains("vault-distrusted"), "{}", kit.log());
 }
 
@@ -103,7 +103,7 @@ fn refused_later(kit: Kit) {
     assert!(!library.get_token_info(slot(&library, &name)).unwrap().user_pin_count_low());
     drop(token);
     assert!(matches!(
-        serving.ask(onion, 11),
+        serving.ask_once(onion, 11),
         Reply::Away { reason: AwayReason::TokenAway, retry_after: 200..=301 }
     ));
     assert_eq!(kit.log().matches("tried once").count(), 1, "{}", kit.log());

@@ -1,7 +1,7 @@
 //! The program itself: commands, exit codes, the socket, the ledger, signals.
 
 use crate::kit::ran::first_word;
-use crate::kit::serving::{ask, request};
+use crate::kit::serving::{HOUR, ask, clear_of, request};
 use crate::kit::{Kit, LABEL, PIN, SO_PIN, in_child};
 use onionkeep_common::OnionAddress;
 use onionkeep_common::wire::{AwayReason, Reply, Rule};
@@ -72,6 +72,7 @@ fn keys_of_tor_and_onionbalance_are_imported_once() {
 fn serve(kit: Kit) {
     let (_name, onion) = kit.init_with_key();
     let serving = kit.serve();
+    clear_of(HOUR);
     let Reply::Certificate(first) = serving.ask(onion, 10) else { panic!("no certificate") };
     assert_eq!(serving.ask(onion, 10), Reply::Certificate(first), "another certificate in the same hour");
     assert!(matches!(
@@ -138,7 +139,7 @@ fn away(kit: Kit) {
     let serving = kit.serve();
     let elsewhere = kit.home.join("elsewhere");
     std::fs::rename(kit.tokens(), &elsewhere).unwrap();
-    let Reply::Away { reason, retry_after } = serving.ask(onion, 10) else { panic!("not away") };
+    let Reply::Away { reason, retry_after } = serving.ask_once(onion, 10) else { panic!("not away") };
     assert_eq!(reason, AwayReason::TokenAway);
     std::fs::rename(&elsewhere, kit.tokens()).unwrap();
     std::thread::sleep(Duration::from_secs(u64::from(retry_after) + 1));
@@ -194,7 +195,7 @@ fn login_count(kit: Kit) {
     let logins = || std::fs::read_to_string(&calls).unwrap().matches("C_Login\n").count();
     assert_eq!(logins(), 1);
     crate::kit::serving::wait_gone(serving.strike("vault", Signal::KILL));
-    assert!(matches!(serving.ask_until_answered(onion, 11), Reply::Certificate(_)));
+    assert!(matches!(serving.ask(onion, 11), Reply::Certificate(_)));
     assert_eq!(logins(), 2);
     drop(serving);
     // A command that ends before the token is asked does not log in at all.
@@ -232,7 +233,7 @@ fn on_a_full_disk(kit: &Kit, onion: OnionAddress) {
     let filler = kit.state().join("filler");
     let _until_full = std::fs::write(&filler, vec![0; 64 * 1024]);
     // What is left of the ledger's last page has no room for all of their lines.
-    let replies: Vec<_> = (10..18).map(|seed| serving.ask(onion, seed)).collect();
+    let replies: Vec<_> = (10..18).map(|seed| serving.ask_once(onion, seed)).collect();
     let stored = |reply: &Reply| matches!(reply, Reply::Certificate(_));
     let full = |reply: &Reply| matches!(reply, Reply::Away { reason: AwayReason::Storage, .. });
     assert!(replies.iter().all(|reply| stored(reply) || full(reply)), "{replies:?}");

@@ -1,6 +1,6 @@
 //! No secret stands where it must not: files, log, arguments, environment, and the memory of a signer that has served.
 
-use crate::kit::serving::{Serving, ask, now, request};
+use crate::kit::serving::{HALF_DAY, Serving, clear_of, now};
 use crate::kit::{Kit, PIN, in_child};
 use curve25519_dalek::scalar::Scalar;
 use data_encoding::{BASE64, HEXLOWER};
@@ -117,10 +117,11 @@ fn in_memory(pid: u32, needles: &[&[u8]]) -> Option<Vec<usize>> {
 }
 
 fn memory(kit: Kit) {
+    clear_of(HALF_DAY);
     let (serving, onion) = serving(&kit);
     let mut last = None;
     for seed in 10..18 {
-        let Reply::Certificate(cert) = ask(&kit.socket(), &request(onion, seed, 0)) else { panic!("none") };
+        let Reply::Certificate(cert) = serving.ask(onion, seed) else { panic!("none") };
         last = Some(cert);
     }
     let canary = last.unwrap().0;

@@ -9,9 +9,10 @@ use anyhow::{Context, Result, ensure};
 use onionkeep_common::wire::{AwayReason, Reply};
 
 use super::subject::Subject;
+use crate::files;
 use crate::peer::{self, Peer};
 use crate::process::{self, Process, User};
-use crate::{files, wait};
+use crate::wait::{self, HOUR};
 
 /// How long one answer may take.
 const LIMIT: Duration = Duration::from_secs(20);
@@ -74,6 +75,8 @@ pub trait Trouble {
 /// Asks for certificates while there is trouble until one is refused, and for that one until it comes afterwards. The signer
 /// runs all the time.
 pub fn check(subject: &mut Subject, trouble: &mut dyn Trouble, fresh: Range<usize>) -> Result<()> {
+    // It does not last so long, and in one hour the same request gets the same certificate.
+    wait::clear_of(HOUR, 60);
     let known = fresh.start;
     let before = certificate(subject, known)?;
     trouble.begin()?;
@@ -89,7 +92,9 @@ pub fn check(subject: &mut Subject, trouble: &mut dyn Trouble, fresh: Range<usiz
     }
     let fresh = refused.with_context(|| format!("the signer refused nothing: {said:?}"))?;
     trouble.end()?;
-    wait::until_true("a certificate with a good disk", RECOVERY, || Ok(certificate(subject, fresh).is_ok()))?;
+    wait::until_true("a certificate with a good disk", RECOVERY, || {
+        verified(subject, fresh, ask(subject, fresh)?).map(|_cert| true)
+    })?;
     ensure!(certificate(subject, known)? == before, "the certificate from before was forgotten");
     subject.signer.process()?.must_run()
 }
@@ -99,9 +104,14 @@ fn ask(subject: &Subject, slot: usize) -> Result<Reply> {
     Ok(Peer::connect(&subject.signer.socket(), LIMIT)?.ask(&subject.request(slot))?)
 }
 
-/// A certificate that verifies.
+/// A certificate that verifies, when there is no trouble.
 fn certificate(subject: &Subject, slot: usize) -> Result<[u8; 140]> {
-    let said = ask(subject, slot)?;
+    let said = Peer::connect(&subject.signer.socket(), LIMIT)?.answered(&subject.request(slot))?;
+    verified(subject, slot, said)
+}
+
+/// The certificate of an answer, which must verify.
+fn verified(subject: &Subject, slot: usize, said: Reply) -> Result<[u8; 140]> {
     let Reply::Certificate(cert) = said else { anyhow::bail!("{said:?}") };
     peer::check(&subject.request(slot), &cert)?;
     Ok(cert.0)

@@ -95,6 +95,7 @@ impl Attacker<'_> {
 
     /// Sends one of the things that an attacker could think of.
     fn frame(&mut self, peer: &mut Peer) -> io::Result<()> {
+        let asked_in = peer::period_now();
         let request = self.request();
         let mut octets = request.to_frame().as_bytes().to_vec();
         match self.dice.below(20) {
@@ -110,7 +111,7 @@ impl Attacker<'_> {
                 octets[at] ^= 1 << self.dice.below(8);
                 peer.send(&octets)?;
                 let reply = peer.reply()?;
-                self.judge_altered(&octets, &reply);
+                self.judge_altered(asked_in, &octets, &reply);
                 Ok(())
             }
             // Half a frame, and then nothing.
@@ -128,7 +129,7 @@ impl Attacker<'_> {
             }
             _ => {
                 let reply = peer.ask(&request)?;
-                self.judge(&request, &reply);
+                self.judge(asked_in, &request, &reply);
                 Ok(())
             }
         }
@@ -161,7 +162,7 @@ impl Attacker<'_> {
     }
 
     /// An altered frame may get a certificate only if it still is a request that may get one.
-    fn judge_altered(&self, octets: &[u8], reply: &Reply) {
+    fn judge_altered(&self, asked_in: PeriodNumber, octets: &[u8], reply: &Reply) {
         if !matches!(reply, Reply::Certificate(_)) {
             return;
         }
@@ -171,19 +172,20 @@ impl Attacker<'_> {
             CertifyRequest::parse(header.kind, &octets[onionkeep_common::wire::HEADER_LEN..]).ok()
         });
         match parsed {
-            Some(request) => self.judge(&request, reply),
+            Some(request) => self.judge(asked_in, &request, reply),
             None => self.loot.broken("a certificate for a frame that cannot be read".to_owned()),
         }
     }
 
-    /// Whether an answer is one that the signer may give.
-    fn judge(&self, request: &CertifyRequest, reply: &Reply) {
+    /// Whether an answer is one that the signer may give, between the period in which it was asked and the one now.
+    fn judge(&self, asked_in: PeriodNumber, request: &CertifyRequest, reply: &Reply) {
         let Reply::Certificate(cert) = reply else { return };
         let wrong = |what: String| self.loot.broken(what);
         if request.onion != *self.subject.keys[0].identity() {
             return wrong("a certificate for an onion that is not the attacker's".to_owned());
         }
-        if request.period.0.abs_diff(peer::period_now().0) > 1 {
+        let answered_in = [asked_in, peer::period_now()];
+        if answered_in.iter().all(|now| request.period.0.abs_diff(now.0) > 1) {
             return wrong(format!("a certificate for period {}", request.period));
         }
         if request.check_proof().is_err() {
@@ -283,12 +285,17 @@ pub fn run(program: &Path, connections: usize, seconds: u64, seed: usize) -> Res
     Ok(Outcome { loot, lines, honest })
 }
 
+/// What stands in the lines of [`be_honest`] about answers to come back later.
+const AWAY: &str = "told to come back";
+
 /// What an honest publisher sees meanwhile; the times are in microseconds, sorted.
 #[derive(Debug)]
 pub struct Honest {
     /// One time for each answered request.
     pub times: Vec<u64>,
-    /// Answers that were no certificate, and connections that failed: when, after how long, and why.
+    /// Answers to come back later: when, after how long, and why. A machine with too much to do makes some.
+    pub away: Vec<String>,
+    /// Connections that failed: the same.
     pub failures: Vec<String>,
 }
 
@@ -308,12 +315,13 @@ impl Honest {
         let mut times = line.split(' ').map(str::parse::<u64>).collect::<Result<Vec<_>, _>>()?;
         times.sort_unstable();
         ensure!(!times.is_empty(), "the honest peer never got an answer");
-        Ok(Self { times, failures: lines.into_iter().map(str::to_owned).collect() })
+        let (away, failures) = lines.into_iter().map(str::to_owned).partition(|line| line.contains(AWAY));
+        Ok(Self { times, away, failures })
     }
 }
 
-/// An honest publisher in a process of its own, under a uid of its own: asks every few milliseconds, each time on a new connection, and
-/// prints a line for each failure, then one with the time of each answer in microseconds.
+/// An honest publisher in a process of its own, under a uid of its own: asks every few milliseconds, each time on a new connection, or
+/// when it was told to come back; prints a line for each failure, then one with the time of each answer in microseconds.
 pub fn be_honest(socket: &Path, onion: &str, seconds: u64) -> Result<String> {
     let onion = onion.parse()?;
     let request = peer::request(onion, peer::period_now(), [0x11; 32]);
@@ -332,7 +340,11 @@ pub fn be_honest(socket: &Path, onion: &str, seconds: u64) -> Result<String> {
                 peer::check(&request, &cert)?;
             }
             Ok(Reply::Refused { rule, .. }) => bail!("the honest peer was refused: {rule}"),
-            Ok(away @ Reply::Away { .. }) => failed(start, format!("{away:?}")),
+            Ok(Reply::Away { reason, retry_after }) => {
+                failed(start, format!("{AWAY} in {retry_after} s: {reason:?}"));
+                let left = end.saturating_duration_since(Instant::now());
+                thread::sleep(left.min(Duration::from_secs(retry_after.into())));
+            }
             Err(error) => failed(start, error.to_string()),
         }
         thread::sleep(Duration::from_millis(5));

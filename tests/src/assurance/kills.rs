@@ -13,13 +13,16 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::dice::Dice;
 use super::subject::Subject;
 use crate::peer::{self, Peer};
+use crate::wait::{self, HOUR};
 
 /// How long one answer may take.
 const LIMIT: Duration = Duration::from_secs(20);
 /// New certificates that are asked for in a round.
 pub const NEW_PER_ROUND: usize = 4;
-/// A kill comes at most this many microseconds after the first request of a round.
+/// A kill comes at first at most this many microseconds after the first request of a round.
 const LATEST_KILL_MICROS: usize = 12_000;
+/// A round takes less than this many **seconds**, waiting for its signer included.
+const ROUND: u64 = 2;
 
 /// What was counted.
 #[derive(Debug, Default)]
@@ -47,10 +50,12 @@ impl Count {
     }
 }
 
-/// Starts, asks, kills a random process of the signer and then the rest, `rounds` times; then asks for everything again.
+/// Starts, asks, kills a random process of the signer and then the rest, `rounds` times; then asks for everything again, in
+/// the same hour, so that what is remembered is what was released.
 pub fn run(subject: &mut Subject, rounds: usize, seed: usize) -> Result<Count> {
     ensure!(subject.slots() >= rounds * NEW_PER_ROUND, "too few keys for so many rounds");
-    let mut dice = Dice::new(seed);
+    wait::clear_of(HOUR, ROUND * u64::try_from(rounds)?);
+    let (mut dice, mut latest) = (Dice::new(seed), LATEST_KILL_MICROS);
     let mut count = Count::default();
     let mut released: BTreeMap<usize, EncodedCert> = BTreeMap::new();
     subject.keep_token()?;
@@ -59,17 +64,20 @@ pub fn run(subject: &mut Subject, rounds: usize, seed: usize) -> Result<Count> {
         let slots: Vec<usize> = (round * NEW_PER_ROUND..(round + 1) * NEW_PER_ROUND).collect();
         let (certs, arrived) = channel();
         let asking = ask_all(subject, slots, certs)?;
-        thread::sleep(Duration::from_micros(dice.below(LATEST_KILL_MICROS).try_into()?));
+        thread::sleep(Duration::from_micros(dice.below(latest).try_into()?));
         kill(subject, &mut dice)?;
         ensure!(asking.join().is_ok(), "the asking thread panicked");
+        let before = released.len();
         released.extend(arrived.iter());
+        // As late as this machine needs: about one kill in three comes before the first certificate.
+        latest = if released.len() == before { latest + latest / 2 } else { (latest - latest / 5).max(10) };
         subject.restore_token()?;
         count.rounds += 1;
     }
     count.slowest_start = count.slowest_start.max(subject.start()?);
     count.released = released.len();
     for (slot, cert) in released {
-        match Peer::connect(&subject.signer.socket(), LIMIT)?.ask(&subject.request(slot))? {
+        match Peer::connect(&subject.signer.socket(), LIMIT)?.answered(&subject.request(slot))? {
             Reply::Certificate(again) if again.0 == cert.0 => count.remembered += 1,
             Reply::Certificate(_other) => count.forgotten.push(format!("slot {slot}: another certificate")),
             other @ (Reply::Refused { .. } | Reply::Away { .. }) => {

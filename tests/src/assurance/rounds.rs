@@ -67,7 +67,7 @@ fn sign(subject: &Subject, signings: usize) -> Result<Vec<u8>> {
     let mut peer = Peer::connect(&subject.signer.socket(), LIMIT)?;
     for slot in 0..signings {
         let request = subject.request(slot);
-        match peer.ask(&request)? {
+        match peer.answered(&request)? {
             Reply::Certificate(cert) => peer::check(&request, &cert)?,
             other @ (Reply::Refused { .. } | Reply::Away { .. }) => bail!("slot {slot}: {other:?}"),
         }

@@ -38,7 +38,7 @@ pub fn run(program: &Path, tries: usize) -> Result<Count> {
     let text = String::from_utf8(output.stdout)?;
     let (connected, received) = text.trim().split_once(' ').context("the stranger said nothing")?;
     // The same question by a uid that may ask it.
-    let reply = Peer::connect(&subject.signer.socket(), LIMIT)?.ask(&subject.request(0))?;
+    let reply = Peer::connect(&subject.signer.socket(), LIMIT)?.answered(&subject.request(0))?;
     ensure!(matches!(reply, Reply::Certificate(_)), "the configured uid got {reply:?}");
     subject.signer.stop()?;
     Ok(Count { connected: connected.parse()?, received: received.parse()? })

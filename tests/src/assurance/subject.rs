@@ -18,6 +18,7 @@ use crate::daemon::{Programs, Signer};
 use crate::files::{self, RunDir};
 use crate::peer;
 use crate::process::{self, User};
+use crate::wait::{self, HALF_DAY};
 
 /// The user PIN: too long to be met by chance, and computed, so that it does not stand in the program either.
 #[must_use]
@@ -27,6 +28,8 @@ pub fn pin() -> String {
 
 /// How long an end may take.
 const LIMIT: Duration = Duration::from_secs(20);
+/// Longer in **seconds** than a short rig takes: the slots are those of three periods, whose next one is a border of the policy.
+const LONGEST: u64 = 240;
 /// Keys of one period that the policy lets through.
 const KEYS_PER_PERIOD: usize = 8;
 /// Different certificates that the policy allows for one onion at one time: three periods.
@@ -71,13 +74,14 @@ impl Subject {
         for (number, key) in keys.iter().enumerate() {
             signer.allow_uid(&key.onion.to_string(), uid(number))?;
         }
+        wait::clear_of(HALF_DAY, LONGEST);
         Ok(Self { signer, keys, period: peer::period_now(), run })
     }
 
     /// A copy of `program`, which is the program `assurance`, that every user of the run may execute.
     pub fn tool(&self, program: &Path) -> Result<PathBuf> {
         let copy = self.run.path().join("bin/assurance");
-        process::run(Command::new("cp").arg(program).arg(&copy), "copying the program assurance")?;
+        files::copy_program(program, &copy)?;
         Ok(copy)
     }
 

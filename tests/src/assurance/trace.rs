@@ -43,7 +43,7 @@ pub fn run(subject: &mut Subject, certificates: usize) -> Result<Order> {
     let mut peer = Peer::connect(&subject.signer.socket(), LIMIT)?;
     for slot in 0..certificates {
         let request = subject.request(slot);
-        match peer.ask(&request)? {
+        match peer.answered(&request)? {
             Reply::Certificate(cert) => peer::check(&request, &cert)?,
             other @ (Reply::Refused { .. } | Reply::Away { .. }) => bail!("slot {slot}: {other:?}"),
         }

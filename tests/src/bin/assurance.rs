@@ -147,11 +147,12 @@ fn attack(seconds: usize) -> Result<()> {
     if let Some(honest) = outcome.honest {
         let [p50, p99] = [50, 99].map(|percent| honest.percentile_ms(percent));
         println!(
-            "honest publisher: {} answers, {} failures, p50 {p50:.2} ms, p99 {p99:.2} ms",
+            "honest publisher: {} answers, told {} times to come back, {} failures, p50 {p50:.2} ms, p99 {p99:.2} ms",
             honest.times.len(),
+            honest.away.len(),
             honest.failures.len()
         );
-        honest.failures.iter().for_each(|failure| println!("  {failure}"));
+        honest.away.iter().chain(&honest.failures).for_each(|failure| println!("  {failure}"));
     }
     let broken = loot.broken.into_inner().map_err(|_poison| anyhow!("a thread panicked"))?;
     ensure!(broken.is_empty(), "{}", broken.join("\n"));

@@ -88,21 +88,14 @@ impl Serving {
         pid
     }
 
-    /// Asks for a certificate with the key of `seed` for the current period.
-    pub(crate) fn ask(&self, onion: OnionAddress, seed: u8) -> Reply {
-        ask(&self.socket, &request(onion, seed, 0))
+    /// Asks once for a certificate with the key of `seed` for the current period: for what is about being told to come back.
+    pub(crate) fn ask_once(&self, onion: OnionAddress, seed: u8) -> Reply {
+        ask_once(&self.socket, &request(onion, seed, 0))
     }
 
-    /// Asks again as long as the answer is that the token is away; for at most 20 s.
-    pub(crate) fn ask_until_answered(&self, onion: OnionAddress, seed: u8) -> Reply {
-        let deadline = Instant::now() + Duration::from_secs(20);
-        loop {
-            let reply = self.ask(onion, seed);
-            if !matches!(reply, Reply::Away { .. }) || Instant::now() > deadline {
-                return reply;
-            }
-            std::thread::sleep(Duration::from_millis(50));
-        }
+    /// Asks for the same until there is an answer.
+    pub(crate) fn ask(&self, onion: OnionAddress, seed: u8) -> Reply {
+        ask(&self.socket, &request(onion, seed, 0))
     }
 }
 
@@ -132,8 +125,34 @@ pub(crate) fn now() -> UnixTime {
     SystemClock.now()
 }
 
-/// Asks once over a new connection.
+/// Full hours change the expiry of a certificate.
+pub(crate) const HOUR: u64 = 3600;
+/// Noon, UTC, ends a period, which is the only one for its keys; midnight changes the date.
+pub(crate) const HALF_DAY: u64 = 12 * HOUR;
+
+/// Waits, if the next multiple of so many seconds is less than a minute away, until it is over. An expiry is rounded up, so
+/// that of the very second belongs to the hour before.
+pub(crate) fn clear_of(every: u64) {
+    while (now().0 - 1) % every >= every - 60 {
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+/// Asks, over new connections, as long as the answer is to come back later: a machine with too much to do makes the token
+/// late, and one late answer has the vault replaced. For at most 60 s.
 pub(crate) fn ask(socket: &Path, request: &CertifyRequest) -> Reply {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        let reply = ask_once(socket, request);
+        if !matches!(reply, Reply::Away { .. }) || Instant::now() > deadline {
+            return reply;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// Asks once over a new connection.
+pub(crate) fn ask_once(socket: &Path, request: &CertifyRequest) -> Reply {
     let mut stream = UnixStream::connect(socket).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     stream.write_all(request.to_frame().as_bytes()).unwrap();
