@@ -13,7 +13,7 @@ use crate::log::tests::keep;
 use crate::schedule::dice::tests::LOADED;
 use onionkeep_common::UnixTime;
 use played::{BACKENDS, Played};
-pub(super) use played::{Backends, SERVICES, SLOW, Signer, Uploads, Wrong, address, passed};
+pub(super) use played::{Backends, SERVICES, SLOW, SOCKS, Signer, Uploads, Wrong, address, passed};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -80,7 +80,11 @@ impl Stage {
     }
 
     /// Starts everything so.
-    fn start_so(backends: usize, seconds: u64, prepare: impl FnOnce(&Path) -> [Setup; SERVICES]) -> Self {
+    pub(super) fn start_so(
+        backends: usize,
+        seconds: u64,
+        prepare: impl FnOnce(&Path) -> [Setup; SERVICES],
+    ) -> Self {
         let clock = pretend(UnixTime(BEGIN + seconds));
         LOADED.set(true);
         keep();
@@ -99,6 +103,8 @@ impl Stage {
             kept: Mutex::default(),
             uploads: Mutex::default(),
             probes: Mutex::default(),
+            asked: Mutex::default(),
+            connections: Mutex::default(),
             words: AtomicU64::new(0),
         });
         let signers = (0..SERVICES).map(|service| {
@@ -212,6 +218,17 @@ impl Stage {
         let mut probes = std::mem::take(&mut *self.played.probes.lock().unwrap());
         probes.retain(|name| name.contains('.'));
         probes
+    }
+
+    /// When tor was asked for a connection to which backend, by its number.
+    pub(super) fn asked(&self) -> Vec<(u64, usize)> {
+        let number = |onion: &String| self.played.backends.iter().position(|other| other == onion).unwrap();
+        self.played.asked.lock().unwrap().iter().map(|(at, onion)| (*at, number(onion))).collect()
+    }
+
+    /// The most connections to tor's SOCKS port that there were at the same time.
+    pub(super) fn most_connections(&self) -> usize {
+        self.played.connections.lock().unwrap().1
     }
 
     /// Lets everybody do what is to be done now.
