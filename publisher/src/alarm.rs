@@ -51,6 +51,8 @@ pub enum Name {
     BackendsShareKeys,
     /// The backends differ in what a descriptor can say once only.
     BackendsDiffer,
+    /// Probes say nothing about backends, or come far too seldom.
+    ProbesFailing,
     /// Another publisher of the address has another counter secret.
     PublishersDiffer,
     /// No backend counts as up.
@@ -63,7 +65,7 @@ pub enum Name {
 
 impl Name {
     /// All of them.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::TorAway,
         Self::TorOffline,
         Self::NoConsensus,
@@ -85,6 +87,7 @@ impl Name {
         Self::BackendPow,
         Self::BackendsShareKeys,
         Self::BackendsDiffer,
+        Self::ProbesFailing,
         Self::PublishersDiffer,
         Self::NoBackend,
         Self::NoClients,
@@ -116,6 +119,7 @@ impl Name {
             Self::BackendPow => "backend-pow",
             Self::BackendsShareKeys => "backends-share-keys",
             Self::BackendsDiffer => "backends-differ",
+            Self::ProbesFailing => "probes-failing",
             Self::PublishersDiffer => "publishers-differ",
             Self::NoBackend => "no-backend",
             Self::NoClients => "no-clients",
@@ -160,6 +164,7 @@ impl Name {
             | Self::BackendPow
             | Self::BackendsShareKeys
             | Self::BackendsDiffer
+            | Self::ProbesFailing
             | Self::PublishersDiffer => Level::Warn,
         }
     }
@@ -169,7 +174,11 @@ impl Name {
     pub const fn patience(self) -> u64 {
         match self {
             Self::TorAway | Self::TorOffline | Self::UploadsFailing | Self::UploadLate => 60,
-            Self::NoConsensus | Self::CertificateEnds | Self::BackendUnknown | Self::NoBackend => 120,
+            Self::NoConsensus
+            | Self::CertificateEnds
+            | Self::BackendUnknown
+            | Self::ProbesFailing
+            | Self::NoBackend => 120,
             Self::ClockSkew
             | Self::ReloadRefused
             | Self::SizeClassLeft

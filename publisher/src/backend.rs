@@ -121,10 +121,10 @@ pub struct Backend {
     points_changed: Option<UnixTime>,
     /// Fetches in a row at which every HSDir said "none".
     misses: u32,
-    /// Whether the last probe failed.
-    probe_failed: bool,
-    /// When a probe last succeeded.
-    probe_up: Option<UnixTime>,
+    /// When a probe last told something, and whether the backend took a connection.
+    probed: Option<(UnixTime, bool)>,
+    /// That is so long ago that a descriptor counts that was uploaded since.
+    lapsed: bool,
     /// It was down and answers again; its descriptor may be one from before.
     unconfirmed: bool,
 }
@@ -143,8 +143,8 @@ impl Backend {
             last_good: None,
             points_changed: None,
             misses: 0,
-            probe_failed: false,
-            probe_up: None,
+            probed: None,
+            lapsed: false,
             unconfirmed: false,
         }
     }
@@ -240,17 +240,29 @@ impl Backend {
 
     /// A probe has ended: the backend took a connection, or neither of two.
     pub fn probed(&mut self, now: UnixTime, up: bool) {
-        self.unconfirmed |= up && self.probe_failed;
-        self.probe_failed = !up;
-        self.probe_up = up.then_some(now);
+        self.unconfirmed |= up && self.probed.is_some_and(|(_at, before)| !before);
+        (self.probed, self.lapsed) = (Some((now, up)), false);
         if !up {
             self.ages.doubt();
         }
     }
 
+    /// When a probe last told something.
+    #[must_use]
+    pub fn last_probe(&self) -> Option<UnixTime> {
+        self.probed.map(|(at, _up)| at)
+    }
+
+    /// Probes have told nothing for long: its descriptor counts again as if it had not been up. If it was down it stays so until it has
+    /// uploaded a descriptor since, for the one from before leads to where nobody answered.
+    pub fn lapse_probe(&mut self) {
+        self.probed = self.probed.filter(|(_at, up)| !up);
+        self.lapsed = self.probed.is_some();
+    }
+
     /// Forgets what probes told: they are made in another way from now on, or no longer.
     pub const fn forget_probes(&mut self) {
-        (self.probe_failed, self.probe_up, self.unconfirmed) = (false, None, false);
+        (self.probed, self.lapsed, self.unconfirmed) = (None, false, false);
     }
 
     /// Whether its descriptor should have been renewed by now: another HSDir may have a newer one.
@@ -275,9 +287,10 @@ impl Backend {
         };
         // The age at the last answer of an HSDir: if none answers, that says nothing about the backend.
         let age = self.last_good.map_or(0, |last| last.since(seen.uploaded));
-        if self.probe_failed || self.unconfirmed {
+        let probed = self.probed.filter(|(at, up)| *up || !self.lapsed || seen.uploaded <= *at);
+        if self.unconfirmed || matches!(probed, Some((_at, false))) {
             Health::Down
-        } else if self.probe_up.is_some() {
+        } else if probed.is_some() {
             Health::Up
         } else if self.misses >= MISSING_AFTER {
             Health::Missing

@@ -177,6 +177,7 @@ fn run(cli: &Cli) -> Result<u8, Failure> {
     match &cli.command {
         Command::Run => {
             harden::harden()?;
+            harden::open_more_files();
             let config = Config::load(&cli.config)?;
             Ok(match reactor::run(&cli.config, config)? {
                 reactor::Stopped::Asked => 0,

@@ -12,6 +12,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::pin::pin;
 use std::str::FromStr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
@@ -96,29 +97,37 @@ pub struct Question {
 /// Connects to a backend, asks its web server if that is wanted, and closes the connection again; after some seconds a second time, on
 /// other circuits, whether the first was refused or hangs.
 ///
-/// The deadline is for both together.
+/// The deadline is for both together. A port that takes connections and says no word is not tor's, or its tor hangs.
 pub async fn probe(socks: &SocksAddr, question: &Question, deadline: Duration) -> Probed {
+    let greeted = AtomicBool::new(false);
     let both = async {
-        let mut first = pin!(attempt(socks, question, 1));
+        let mut first = pin!(attempt(socks, question, 1, &greeted));
         let mut second = pin!(async {
             tokio::time::sleep(SECOND).await;
-            attempt(socks, question, 2).await
+            attempt(socks, question, 2, &greeted).await
         });
         tokio::select! {
             probed = &mut first => if matches!(probed, Probed::Down(_)) { second.await } else { probed },
             probed = &mut second => if matches!(probed, Probed::Down(_)) { first.await } else { probed },
         }
     };
-    let late = |_elapsed| Probed::Down(format!("no answer within {} s", deadline.as_secs()));
+    let late = |_elapsed| {
+        let late = format!("no answer within {} s", deadline.as_secs());
+        if greeted.load(Ordering::Relaxed) {
+            Probed::Down(late)
+        } else {
+            Probed::NoSocks(io::Error::new(io::ErrorKind::TimedOut, late))
+        }
+    };
     tokio::time::timeout(deadline, both).await.unwrap_or_else(late)
 }
 
 /// One connection. tor keeps the circuits of attempts of different names apart.
-async fn attempt(socks: &SocksAddr, question: &Question, number: u8) -> Probed {
+async fn attempt(socks: &SocksAddr, question: &Question, number: u8, greeted: &AtomicBool) -> Probed {
     let name = &format!("{number}.{}", question.failed);
     let asked = match socks {
-        SocksAddr::Unix(path) => ask(UnixStream::connect(path).await, question, name).await,
-        SocksAddr::Tcp(address) => ask(TcpStream::connect(address).await, question, name).await,
+        SocksAddr::Unix(path) => ask(UnixStream::connect(path).await, question, name, greeted).await,
+        SocksAddr::Tcp(address) => ask(TcpStream::connect(address).await, question, name, greeted).await,
     };
     match asked {
         Ok(Ok(())) => Probed::Up,
@@ -132,9 +141,12 @@ async fn ask<S: AsyncRead + AsyncWrite + Unpin>(
     stream: io::Result<S>,
     question: &Question,
     name: &str,
+    greeted: &AtomicBool,
 ) -> io::Result<Result<(), String>> {
     let mut stream = stream?;
-    let code = connect(&mut stream, question, name).await?;
+    log_in(&mut stream, name).await?;
+    greeted.store(true, Ordering::Relaxed);
+    let code = connect(&mut stream, question).await?;
     if code != 0 {
         return Ok(Err(meaning(code).to_owned()));
     }
@@ -159,14 +171,10 @@ async fn skip_bound_address<S: AsyncRead + Unpin>(stream: &mut S) -> io::Result<
     Ok(())
 }
 
-/// Speaks SOCKS 5 up to the reply's code.
+/// Speaks SOCKS 5 until a connection can be asked for, under a name.
 ///
-/// Spec: RFC 1928, 3 to 6; RFC 1929, 2; socks-extensions (`IsolateSOCKSAuth`).
-async fn connect<S: AsyncRead + AsyncWrite + Unpin>(
-    stream: &mut S,
-    question: &Question,
-    name: &str,
-) -> io::Result<u8> {
+/// Spec: RFC 1928, 3; RFC 1929, 2; socks-extensions (`IsolateSOCKSAuth`).
+async fn log_in<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, name: &str) -> io::Result<()> {
     stream.write_all(&[VERSION, 1, METHOD_PASSWORD]).await?;
     expect(stream, [VERSION, METHOD_PASSWORD]).await?;
     let user = b"onionkeep-probe";
@@ -175,7 +183,13 @@ async fn connect<S: AsyncRead + AsyncWrite + Unpin>(
     login.push(u8::try_from(name.len()).unwrap_or_default());
     login.extend(name.as_bytes());
     stream.write_all(&login).await?;
-    expect(stream, [1, 0]).await?;
+    expect(stream, [1, 0]).await
+}
+
+/// Asks for a connection; the reply's code.
+///
+/// Spec: RFC 1928, 4 to 6.
+async fn connect<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, question: &Question) -> io::Result<u8> {
     let host = question.onion.to_string();
     let mut request = vec![VERSION, CONNECT, 0, HOST_NAME, u8::try_from(host.len()).unwrap_or_default()];
     request.extend(host.as_bytes());
@@ -333,8 +347,14 @@ mod tests {
     #[tokio::test]
     async fn no_server_or_another_one_says_nothing_about_the_backend() {
         const WEB: Answers = &[b"HTTP/1.1 400 Bad\r\n"];
+        const MUTE: Answers = &[];
         let (probed, ..) = against(&question(None), [WEB, YES], SOON).await;
         assert!(matches!(probed, Probed::NoSocks(_)));
+        let (probed, ..) = against(&question(None), [MUTE, MUTE], SECOND + SECOND / 2).await;
+        assert!(
+            matches!(&probed, Probed::NoSocks(error) if error.to_string().contains("no answer")),
+            "{probed:?}"
+        );
         let nobody = SocksAddr::Unix("/nonexistent/socks".into());
         assert!(matches!(probe(&nobody, &question(None), Duration::from_secs(5)).await, Probed::NoSocks(_)));
     }

@@ -14,8 +14,10 @@ mod network;
 mod other;
 mod outage;
 mod period;
+mod probes;
 mod reload;
 mod report;
+mod rooms;
 mod rota;
 mod said;
 mod signals;
@@ -44,19 +46,17 @@ use act::Hands;
 use frontend::Frontend;
 use network::NetworkClock;
 use onionkeep_common::UnixTime;
+use rooms::Rooms;
 use signals::Signals;
 use skew::Skew;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 use task::Done;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use zeroize::Zeroizing;
 
-/// How many uploads may be under way at the same time.
-const UPLOADS: usize = 32;
 /// Longest wait between two tries to connect to tor, in **seconds**.
 const CONNECT_MOST: u64 = 60;
 /// Wait after a tor that is connected was not ready, or gave no answer.
@@ -116,7 +116,7 @@ pub async fn serve(path: &Path, config: Config) -> Result<Stopped, Failure> {
         secret,
         consensus: None,
         tasks: JoinSet::new(),
-        uploads: Arc::new(Semaphore::new(UPLOADS)),
+        rooms: Rooms::of_all(),
         link: None,
         epoch: 0,
         failures: 0,
@@ -169,8 +169,8 @@ struct Reactor {
     consensus: Option<Consensus>,
     /// What runs beside the loop.
     tasks: JoinSet<Done>,
-    /// One permit for each upload at the same time.
-    uploads: Arc<Semaphore>,
+    /// How much of it at the same time.
+    rooms: Rooms,
     /// The connection to tor.
     link: Option<Connection>,
     /// Its number.
@@ -318,7 +318,7 @@ impl Reactor {
             epoch: self.epoch,
             state: &self.state,
             socks: self.config.tor.socks.as_ref(),
-            uploads: &self.uploads,
+            rooms: &self.rooms,
         };
         if let Some(frontend) = self.frontends.get_mut(&service) {
             act(frontend, &mut hands);

@@ -85,6 +85,12 @@ impl Machine {
         self.plan.as_ref().is_some_and(|plan| plan.live_from <= now && now <= plan.live_until)
     }
 
+    /// Whether tor can be used, so that backends are fetched and probed.
+    #[must_use]
+    pub fn is_online(&self, now: UnixTime) -> bool {
+        self.tor_up && self.is_live(now)
+    }
+
     /// Takes an event and says what to do.
     pub fn handle(&mut self, now: UnixTime, event: Event, dice: &mut dyn Dice) -> Vec<Action> {
         let mut actions = Vec::new();
@@ -95,7 +101,9 @@ impl Machine {
             desc.step(now, &context, dice, &mut actions);
         }
         if context.online {
-            self.start_fetches(now, &mut actions);
+            self.start_fetches(now, dice, &mut actions);
+        } else {
+            self.backends.values_mut().for_each(BackendClock::hold_probes);
         }
         actions
     }
@@ -121,7 +129,7 @@ impl Machine {
     /// What every descriptor has to know.
     fn context(&self, now: UnixTime) -> Context {
         Context {
-            online: self.tor_up && self.is_live(now),
+            online: self.is_online(now),
             all_answered: self.backends.values().all(BackendClock::answered),
             fetched: self.plan.as_ref().map(|plan| plan.fetch_period),
             look_within: self.look_within,
@@ -158,6 +166,7 @@ impl Machine {
             }
             Event::Fetched(backend, verdict) => self.fetched(now, backend, verdict, dice),
             Event::Probed(backend, up) => self.backend(backend, |clock| clock.probed(now, up, dice)),
+            Event::NotProbed(backend) => self.backend(backend, |clock| clock.not_probed(now, dice)),
             Event::ProbeSoon(backend) => self.backend(backend, |clock| clock.probe_soon(now, dice)),
             Event::FetchSoon(backend) => self.backend(backend, |clock| clock.fetch_anew(now, dice)),
             Event::TakeOver(period) => self.desc(period, |desc| desc.want(now, Why::TakeOver, now)),

@@ -1,5 +1,6 @@
 //! A control port that is refused, or a server behind it that lies, breaks off, floods or says nothing.
 
+use std::process::Command;
 use std::time::Duration;
 
 use onionkeep_tests::daemon::{Programs, Publisher, Service};
@@ -65,6 +66,21 @@ impl Scene {
     fn wait_second_visit(&self) {
         wait::until_true("a second connection", LIMIT, || Ok(self.fake.visits() >= 2)).unwrap();
     }
+}
+
+#[test]
+fn a_publisher_asks_for_more_open_files_than_systems_begin_with() {
+    let mut scene = Scene::new(Fault::Silent);
+    scene.publisher.stop().unwrap();
+    let mut few = Command::new("prlimit");
+    few.arg("--nofile=1024:4096");
+    scene.publisher.start_under(few).unwrap();
+    scene.publisher.wait_status("a status", LIMIT, |_status| Ok(Some(()))).unwrap();
+    let limits = format!("/proc/{}/limits", scene.publisher.process().unwrap().id());
+    let limits = std::fs::read_to_string(limits).unwrap();
+    let open = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+    let words: Vec<_> = open.split_whitespace().collect();
+    assert_eq!(words[3..5], ["4096", "4096"], "{open}");
 }
 
 #[test]

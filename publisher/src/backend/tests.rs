@@ -214,3 +214,38 @@ fn the_known_descriptor_again_is_good_news_and_another_one_is_left_to_be_read() 
     assert!(backend.again(now.plus(60), period(1), counter(39_000)));
     assert_eq!((backend.health(), backend.last_good()), (Health::Up, Some(now.plus(60))));
 }
+
+#[test]
+fn what_a_probe_told_lapses_and_then_the_descriptor_counts() {
+    let mut backend = backend();
+    backend.observe(RUN.plus(40_000), period(1), RUN, decoded(counter(39_900), 1));
+    backend.probed(RUN.plus(40_010), true);
+    backend.lapse_probe();
+    assert_eq!((backend.health(), backend.last_probe()), (Health::Up, None), "its descriptor is good");
+    backend.probed(RUN.plus(40_020), true);
+    backend.missing();
+    backend.missing();
+    assert_eq!(backend.health(), Health::Up);
+    backend.lapse_probe();
+    assert_eq!(backend.health(), Health::Missing);
+    backend.probed(RUN.plus(40_030), true);
+    assert_eq!(backend.health(), Health::Up);
+    assert!(!backend.awaits_descriptor(), "it was never down");
+}
+
+#[test]
+fn one_that_was_down_when_it_lapsed_is_up_by_a_descriptor_that_it_uploaded_since() {
+    let mut backend = backend();
+    backend.observe(RUN.plus(40_000), period(1), RUN, decoded(counter(39_900), 1));
+    backend.probed(RUN.plus(40_010), false);
+    backend.lapse_probe();
+    assert_eq!(backend.health(), Health::Down);
+    backend.observe(RUN.plus(41_000), period(1), RUN, decoded(counter(40_005), 1));
+    assert_eq!(backend.health(), Health::Down, "it was uploaded before");
+    backend.observe(RUN.plus(44_000), period(1), RUN, decoded(counter(43_900), 2));
+    assert_eq!(backend.health(), Health::Up);
+    backend.probed(RUN.plus(44_010), false);
+    assert_eq!(backend.health(), Health::Down, "a new probe counts as ever");
+    backend.probed(RUN.plus(44_020), true);
+    assert!(backend.awaits_descriptor());
+}

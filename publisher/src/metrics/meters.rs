@@ -56,6 +56,8 @@ pub enum Probes {
     Down,
     /// tor's SOCKS port did not do its part.
     NoSocks,
+    /// Its turn never came.
+    NoTurn,
 }
 
 /// What came of asking for a certificate.
@@ -83,7 +85,7 @@ pub struct Meters {
     /// Fetches by [`Fetched`].
     pub(super) fetched: [u64; 4],
     /// Probes by [`Probes`].
-    pub(super) probes: [u64; 3],
+    pub(super) probes: [u64; 4],
     /// Certificates by [`Asked`].
     pub(super) asked: [u64; 6],
     /// Answers of the signer that took at most so long, by [`BOUNDS`]; the last is for all others.
@@ -116,11 +118,12 @@ impl Meters {
 
     /// A probe has ended.
     pub fn probed(&mut self, how: Probes) {
-        let [up, down, no_socks] = &mut self.probes;
+        let [up, down, no_socks, no_turn] = &mut self.probes;
         one_more(match how {
             Probes::Up => up,
             Probes::Down => down,
             Probes::NoSocks => no_socks,
+            Probes::NoTurn => no_turn,
         });
     }
 

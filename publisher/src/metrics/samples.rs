@@ -214,8 +214,12 @@ pub(super) const METRICS: &[Metric] = &[
     counter(
         "onionkeep_probes",
         RESULT,
-        "Probes of backends: `up`, `down`, `no_socks` (tor's SOCKS port did not do its part).",
-        |scene| meters(scene, |meters| ["up", "down", "no_socks"].into_iter().zip(meters.probes).collect()),
+        "Probes of backends: `up`, `down`, `no_socks` (tor's SOCKS port did not do its part), `no_turn` (too many others were under way for too long).",
+        |scene| {
+            meters(scene, |meters| {
+                ["up", "down", "no_socks", "no_turn"].into_iter().zip(meters.probes).collect()
+            })
+        },
     ),
     gauge("onionkeep_descriptor_hsdirs", DESCRIPTOR, "HSDirs that should hold the descriptor.", |scene| {
         descriptors(scene, |desc| Some(number(desc.hsdirs.len())))

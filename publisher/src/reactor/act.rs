@@ -3,27 +3,23 @@
 use super::frontend::Frontend;
 use super::member::{Ask, Member};
 use super::period::{MakeError, Period};
+use super::rooms::Rooms;
 use super::rota::{some, some_of};
-use super::task::{self, Copy, Done, Room, ServiceDone};
+use super::task::{self, Copy, Done, ServiceDone};
 use crate::consensus::Fingerprint;
 use crate::log;
-use crate::probe::{Question, SocksAddr};
+use crate::probe::SocksAddr;
 use crate::schedule::{Action, Event, Reach, Stored, SystemDice, Why};
 use crate::state::{StateDir, StateError};
 use crate::tor::Tor;
 use onionkeep_common::{TimePeriod, UnixTime};
 use std::collections::VecDeque;
-use std::sync::Arc;
-use std::time::Duration;
-use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 /// Wait between two tries to make or read back a state that is lacking, in **seconds**.
 const BEGIN_AGAIN: u64 = 10;
 /// How many HSDirs are asked for a backend's descriptor, or for the counters that they have seen.
 const ASKED: usize = 3;
-/// The shortest and the longest time that a probe may take, in **seconds**.
-const PROBE_DEADLINE: (u64, u64) = (10, 30);
 
 /// What a frontend works with.
 pub(super) struct Hands<'a> {
@@ -39,13 +35,13 @@ pub(super) struct Hands<'a> {
     pub(super) state: &'a StateDir,
     /// tor's SOCKS port.
     pub(super) socks: Option<&'a SocksAddr>,
-    /// One permit for each upload at the same time.
-    pub(super) uploads: &'a Arc<Semaphore>,
+    /// How much may be under way at the same time.
+    pub(super) rooms: &'a Rooms,
 }
 
 impl Hands<'_> {
     /// Starts a task for a service.
-    fn start(&mut self, service: usize, work: impl Future<Output = ServiceDone> + Send + 'static) {
+    pub(super) fn start(&mut self, service: usize, work: impl Future<Output = ServiceDone> + Send + 'static) {
         let epoch = self.epoch;
         self.tasks.spawn(async move { Done::Service { service, epoch, done: work.await } });
     }
@@ -55,6 +51,9 @@ impl Frontend {
     /// Gives an event to the schedule and does what it asks for.
     pub(super) fn feed(&mut self, event: Event, hands: &mut Hands<'_>) {
         self.quiet = self.quiet.filter(|_since| matches!(event, Event::Tick));
+        if matches!(event, Event::TorUp) {
+            self.probes.forgive();
+        }
         let mut events = VecDeque::from([event]);
         while let Some(event) = events.pop_front() {
             for action in self.machine.handle(hands.now, event, &mut SystemDice) {
@@ -208,26 +207,6 @@ impl Frontend {
         }
     }
 
-    /// Probes a backend.
-    fn start_probe(&mut self, at: usize, hands: &mut Hands<'_>) {
-        let (Some(member), Some(probing), Some(socks)) =
-            (self.members.get(&at), self.config.probing.as_ref(), hands.socks.cloned())
-        else {
-            return;
-        };
-        let (shortest, longest) = PROBE_DEADLINE;
-        let deadline = Duration::from_secs(probing.interval.clamp(shortest, longest));
-        let question = Question {
-            onion: member.backend.address,
-            port: probing.port,
-            http: probing.http.clone(),
-            host: self.config.address.to_string(),
-            failed: member.failed_probes,
-        };
-        let work = task::probe_backend(socks, (at, self.probe_way), question, deadline);
-        hands.start(self.index, work);
-    }
-
     /// Asks the HSDirs of our own descriptor which counters they have.
     pub(super) fn start_counter(&mut self, at: TimePeriod, hands: &mut Hands<'_>) {
         let desc = self.machine.descs().iter().find(|desc| desc.plan().role.period == at);
@@ -275,7 +254,7 @@ impl Frontend {
                 line.with("hsdirs", copies.len()).write();
                 if let Some(tor) = hands.tor.cloned() {
                     for copy in copies {
-                        let room = Room { all: Arc::clone(hands.uploads), own: Arc::clone(&self.uploads) };
+                        let room = self.rooms.upload(hands.rooms);
                         hands.start(self.index, task::post(tor.clone(), room, copy));
                     }
                 }

@@ -144,6 +144,7 @@ impl Frontend {
             found.extend(bundles.findings(now));
         }
         self.backend_findings(&mut found);
+        found.extend(self.probe_finding(now));
         if let Some(problem) = &self.signer_status.problem {
             let state = &self.signer_status.state;
             let name = if state == "refused" { Name::SignerRefuses } else { Name::SignerAway };

@@ -1,4 +1,4 @@
-//! What a frontend makes of the reports of its tasks: fetches, probes, certificates, uploads.
+//! What a frontend makes of the reports of its tasks: fetches, certificates, uploads.
 
 use super::act::Hands;
 use super::frontend::Frontend;
@@ -10,8 +10,7 @@ use crate::certs::{CertSourceError, Given, Giver};
 use crate::consensus::{Fingerprint, Role};
 use crate::descriptor::{self, Decoded};
 use crate::log;
-use crate::metrics::{Asked, Fetched, Posted, Probes};
-use crate::probe::Probed;
+use crate::metrics::{Asked, Fetched, Posted};
 use crate::schedule::{Event, Stored, Verdict};
 use crate::tor::{FetchFailure, PostFailure};
 use onionkeep_common::{OnionAddress, TimePeriod};
@@ -32,7 +31,9 @@ impl Frontend {
             }
             ServiceDone::Looked { period, hsdir, answer } => self.looked(period, hsdir, answer, hands),
             ServiceDone::Counter { period, answers } => self.counter_learned(period, answers, hands),
-            ServiceDone::Probed { backend, probed, .. } => self.probed(backend, probed, hands),
+            ServiceDone::Probed { backend, waited, probed, .. } => {
+                self.probed(backend, waited, probed, hands);
+            }
             ServiceDone::Certified { period, answer, took } => {
                 self.meters.asked(asked(&answer), took);
                 self.certified(period, answer, hands);
@@ -174,41 +175,9 @@ impl Frontend {
     }
 
     /// Notes the last problem with a backend.
-    fn set_problem(&mut self, at: usize, problem: Option<String>) {
+    pub(super) fn set_problem(&mut self, at: usize, problem: Option<String>) {
         if let Some(member) = self.members.get_mut(&at) {
             member.problem = problem;
-        }
-    }
-
-    /// A backend was probed.
-    fn probed(&mut self, at: usize, probed: Probed, hands: &mut Hands<'_>) {
-        let Some(Member { backend, failed_probes, .. }) = self.members.get_mut(&at) else { return };
-        let before = backend.health();
-        let (up, problem) = match probed {
-            Probed::Up => (true, None),
-            Probed::Down(why) => (false, Some(why)),
-            Probed::NoSocks(error) => {
-                self.meters.probed(Probes::NoSocks);
-                log::warn("probe").with("problem", "no-socks").with("error", error).write();
-                self.feed(Event::Probed(at, true), hands);
-                return;
-            }
-        };
-        self.meters.probed(if up { Probes::Up } else { Probes::Down });
-        *failed_probes = failed_probes.wrapping_add(u64::from(!up));
-        backend.probed(hands.now, up);
-        let (after, fetch) = (backend.health(), backend.awaits_descriptor());
-        let line = log::info("probe").with("backend", &backend.name).with("up", up);
-        if before != after || !up {
-            self.line(line.with("state", after.name()).maybe("problem", problem.as_ref())).write();
-        }
-        self.set_problem(at, problem.map(|problem| format!("probe: {problem}")));
-        self.feed(Event::Probed(at, up), hands);
-        if fetch {
-            self.feed(Event::FetchSoon(at), hands);
-        }
-        if before != after {
-            self.choose(hands);
         }
     }
 

@@ -58,8 +58,8 @@ impl Frontend {
         if self.config.probing != new.probing {
             // Probes that are under way were made by the old rule: nobody waits for them, and what they find is dropped.
             self.probe_way = self.probe_way.wrapping_add(1);
-            self.machine.set_probing(hands.now, new.probing.as_ref().map(|probing| probing.interval));
-            self.members.values_mut().for_each(|member| member.backend.forget_probes());
+            self.machine.set_probing(new.probing.as_ref().map(|probing| probing.interval));
+            self.forget_probes();
         }
         self.machine.set_looks(new.check_uploads);
         let mode = self.config.mode != new.mode;

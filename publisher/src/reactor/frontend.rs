@@ -6,6 +6,8 @@ use super::certs::Certs;
 use super::member::{Member, Targets};
 use super::outage::Outage;
 use super::period::Period;
+use super::probes::Probes;
+use super::rooms::Rooms;
 use super::said::Said;
 use crate::backend::Backend;
 use crate::clients::Clients;
@@ -23,18 +25,12 @@ use onionkeep_common::{BlindedId, OnionAddress, TimePeriod, UnixTime};
 use sha3::{Digest, Sha3_256};
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
-use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
 /// A consensus is reasonably live this long before and after its life, in **seconds**.
 ///
 /// Spec: C tor, `REASONABLY_LIVE_TIME`.
 const REASONABLY_LIVE: u64 = 24 * 3600;
-
-/// How many uploads of one frontend may be under way at the same time: both descriptors to eight HSDirs each, and half of
-/// what the publisher has room for.
-const UPLOADS: usize = 16;
 
 /// The two rings of a consensus.
 pub(super) struct Rings<'a> {
@@ -159,8 +155,10 @@ pub(super) struct Frontend {
     pub(super) counter_secret: Zeroizing<[u8; 32]>,
     /// The consensus' limit of a descriptor's length.
     pub(super) max_descriptor_size: u32,
-    /// One permit for each of its uploads at the same time.
-    pub(super) uploads: Arc<Semaphore>,
+    /// How much of its work may be under way at the same time.
+    pub(super) rooms: Rooms,
+    /// What its probes tell, on the whole.
+    pub(super) probes: Probes,
     /// When it was last looked at for alarms, if nothing was found and nothing has happened since.
     pub(super) quiet: Option<UnixTime>,
 }
@@ -205,7 +203,8 @@ impl Frontend {
             rank_secret: Zeroizing::new(secret_order),
             counter_secret: Zeroizing::new(*secret),
             max_descriptor_size: MAX_DESCRIPTOR_SIZE,
-            uploads: Arc::new(Semaphore::new(UPLOADS)),
+            rooms: Rooms::of_one(),
+            probes: Probes::default(),
             quiet: None,
             config: config.clone(),
         };

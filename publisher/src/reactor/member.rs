@@ -66,6 +66,8 @@ pub(super) struct Member {
     pub(super) rota: Rota,
     /// How many probes of it failed.
     pub(super) failed_probes: u64,
+    /// How many in a row said nothing about it.
+    pub(super) silent_probes: u32,
     /// What was checked of its last ones.
     checked: Checked,
     /// Its place on the circle of the merge.
@@ -85,6 +87,7 @@ impl Member {
             ask: Ask::default(),
             rota: Rota::default(),
             failed_probes: 0,
+            silent_probes: 0,
             checked: Checked::default(),
             place: place(secret, &config.address),
         }

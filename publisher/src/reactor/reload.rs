@@ -262,7 +262,8 @@ impl Reactor {
         let gone: Vec<_> =
             self.frontends.iter().filter(|(_, frontend)| !stays(frontend)).map(|(at, _)| *at).collect();
         for number in &gone {
-            if let Some(frontend) = self.frontends.remove(number) {
+            if let Some(mut frontend) = self.frontends.remove(number) {
+                frontend.rooms.give_up_probes();
                 frontend.save(&self.state);
                 frontend.line(log::info("service-ended")).write();
             }

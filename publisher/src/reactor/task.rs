@@ -1,14 +1,14 @@
 //! What runs beside the loop, and what it reports when it is done.
 
+use super::rooms::Room;
 use crate::certs::{CertSourceError, Given, Source};
 use crate::consensus::{Consensus, Fingerprint, Role};
 use crate::probe::{Probed, Question, SocksAddr, probe};
 use crate::tor::{FetchFailure, PostFailure, Tor, TorConfig, TorError, TorEvent};
 use onionkeep_common::wire::CertifyRequest;
 use onionkeep_common::{OnionAddress, TimePeriod, UnixTime};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 
 /// How long one HSDir may take to give a descriptor. Circuits are built for it.
 const FETCH_DEADLINE: Duration = Duration::from_secs(30);
@@ -20,6 +20,8 @@ const POST_DEADLINE: Duration = Duration::from_secs(60);
 const ROOM_HELD: Duration = Duration::from_secs(10);
 /// How long a copy may wait until another upload ends; shorter than the schedule waits for its answer.
 const ROOM_DEADLINE: Duration = Duration::from_secs(200);
+/// How long a probe may wait for its turn. With its deadline it ends before the schedule gives it up.
+pub(super) const PROBE_TURN: Duration = Duration::from_secs(240);
 /// How long tor may take to bootstrap until we look again and say so.
 const READY_DEADLINE: Duration = Duration::from_secs(60);
 
@@ -87,8 +89,10 @@ pub(super) enum ServiceDone {
         backend: usize,
         /// The number of the way in which it was probed.
         way: u64,
-        /// What was found.
-        probed: Probed,
+        /// How long it waited for its turn.
+        waited: Duration,
+        /// What was found; `None` if its turn never came.
+        probed: Option<Probed>,
     },
     /// The signer has answered, or a bundle.
     Certified {
@@ -183,14 +187,22 @@ pub(super) async fn counter(
     ServiceDone::Counter { period, answers }
 }
 
-/// Probes a backend, in the way with this number.
+/// Probes a backend, in the way with this number, when there is room for one more probe; the deadline begins then.
 pub(super) async fn probe_backend(
     socks: SocksAddr,
+    room: Room,
     (backend, way): (usize, u64),
     question: Question,
     deadline: Duration,
 ) -> ServiceDone {
-    ServiceDone::Probed { backend, way, probed: probe(&socks, &question, deadline).await }
+    let began = tokio::time::Instant::now();
+    let turn = room.turn(PROBE_TURN).await;
+    let waited = began.elapsed();
+    let probed = match &turn {
+        Some(_held) => Some(probe(&socks, &question, deadline).await),
+        None => None,
+    };
+    ServiceDone::Probed { backend, way, waited, probed }
 }
 
 /// Asks the signer, the bundles, or both.
@@ -221,32 +233,21 @@ pub(super) struct Copy {
     pub(super) text: String,
 }
 
-/// Room for uploads at the same time.
-#[derive(Clone, Debug)]
-pub(super) struct Room {
-    /// For all services, so that tor has not too much to do at once.
-    pub(super) all: Arc<Semaphore>,
-    /// For the one service: less than for all, so that one whose uploads are not answered leaves the others theirs.
-    pub(super) own: Arc<Semaphore>,
-}
-
 /// Uploads one copy, when there is room for one more upload.
 pub(super) async fn post(tor: Tor, room: Room, copy: Copy) -> ServiceDone {
     let Copy { onion, period, hsdir, number, revision, text } = copy;
-    let Room { all, own } = room;
-    let enter = async { (own.acquire_owned().await, all.acquire_owned().await) };
     // A tor that swallows uploads must not let copies wait for ever while newer ones are made.
-    let answer = match tokio::time::timeout(ROOM_DEADLINE, enter).await {
-        Ok((_own, permit)) => {
+    let answer = match room.turn(ROOM_DEADLINE).await {
+        Some(mut held) => {
             let mut posting = Box::pin(tor.post(&onion, hsdir, &text, POST_DEADLINE));
             if let Ok(answer) = tokio::time::timeout(ROOM_HELD, &mut posting).await {
                 answer
             } else {
-                drop(permit);
+                held.lend();
                 posting.await
             }
         }
-        Err(_elapsed) => Err(PostFailure::Timeout),
+        None => Err(PostFailure::Timeout),
     };
     ServiceDone::Posted { period, hsdir, number, revision, answer }
 }

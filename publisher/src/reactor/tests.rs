@@ -2,9 +2,11 @@
 
 mod alarms;
 mod bundled;
+mod crowd;
 mod foreign;
 mod heard;
 mod isolation;
+mod lapse;
 mod many;
 mod probing;
 mod reloads;

@@ -23,6 +23,8 @@ const GONE: u32 = 10;
 const AGAIN_GONE: u64 = 600;
 /// How long after news about a backend it is asked at the latest, in **seconds**.
 const SOON: u64 = 3;
+/// The first probes, and those after one that told nothing, come within so many **seconds**, or within the interval if that is shorter.
+const FIRST_PROBE: u64 = 60;
 /// After so many seconds an unanswered fetch or probe counts as lost: its own deadline is far shorter.
 const LOST: u64 = 300;
 
@@ -71,8 +73,8 @@ pub struct BackendClock {
     again: bool,
     /// How often to probe, in **seconds**; `None` without a probe port.
     probe_every: Option<u64>,
-    /// When to probe next.
-    next_probe: UnixTime,
+    /// When to probe next; `None` until probes can be made, and then a moment that is picked at random: not all in the same second.
+    next_probe: Option<UnixTime>,
     /// Since when a probe is under way.
     probing: Option<UnixTime>,
 }
@@ -80,7 +82,7 @@ pub struct BackendClock {
 impl BackendClock {
     /// A backend of which nothing is known at `now`.
     #[must_use]
-    pub fn new(now: UnixTime, probe_every: Option<u64>) -> Self {
+    pub const fn new(now: UnixTime, probe_every: Option<u64>) -> Self {
         Self {
             next_fetch: now,
             fetching: None,
@@ -91,7 +93,7 @@ impl BackendClock {
             answered: false,
             again: false,
             probe_every,
-            next_probe: now.plus(probe_every.unwrap_or_default().min(SOON)),
+            next_probe: None,
             probing: None,
         }
     }
@@ -121,13 +123,20 @@ impl BackendClock {
         due
     }
 
-    /// Starts a probe if one is due.
-    pub fn start_probe(&mut self, now: UnixTime) -> bool {
-        let due = self.probe_every.is_some() && self.probing.is_none() && now >= self.next_probe;
+    /// Starts a probe if one is due; picks the moment of the first.
+    pub fn start_probe(&mut self, now: UnixTime, dice: &mut dyn Dice) -> bool {
+        let Some(every) = self.probe_every.filter(|_every| self.probing.is_none()) else { return false };
+        let next = *self.next_probe.get_or_insert_with(|| now.plus(dice.pick(0..=every.min(FIRST_PROBE))));
+        let due = now >= next;
         if due {
             self.probing = Some(now);
         }
         due
+    }
+
+    /// No probe can be made: those that come due meanwhile are not to be made all at once afterwards.
+    pub(super) const fn hold_probes(&mut self) {
+        self.next_probe = None;
     }
 
     /// Takes the outcome of a fetch; `interval` is the shortest time between two good ones, in **seconds**.
@@ -177,23 +186,32 @@ impl BackendClock {
 
     /// Takes the outcome of a probe. After one that failed, a fetch follows at once.
     pub fn probed(&mut self, now: UnixTime, up: bool, dice: &mut dyn Dice) {
-        let every = self.probe_every.unwrap_or(LOST);
-        self.probing = None;
-        self.next_probe = now.plus(dice.pick(every.div_ceil(2)..=every));
+        self.probe_within(now, self.probe_every.unwrap_or(LOST), dice);
         if !up {
             self.fetch_soon(now, dice);
         }
     }
 
+    /// A probe has ended that says nothing about the backend: it is made again soon, and nothing else follows.
+    pub fn not_probed(&mut self, now: UnixTime, dice: &mut dyn Dice) {
+        self.probe_within(now, self.probe_every.unwrap_or(LOST).min(FIRST_PROBE), dice);
+    }
+
+    /// A probe has ended, and the next one comes within so many **seconds**.
+    fn probe_within(&mut self, now: UnixTime, most: u64, dice: &mut dyn Dice) {
+        self.probing = None;
+        self.next_probe = Some(now.plus(dice.pick(most.div_ceil(2)..=most)));
+    }
+
     /// Probes every `every` **seconds** from now on, or no longer; one that is under way does not count.
-    fn set_probing(&mut self, now: UnixTime, every: Option<u64>) {
-        (self.probe_every, self.probing) = (every, None);
-        self.next_probe = now.plus(every.unwrap_or_default().min(SOON));
+    const fn set_probing(&mut self, every: Option<u64>) {
+        (self.probe_every, self.probing, self.next_probe) = (every, None, None);
     }
 
     /// Moves the next probe to the next seconds.
     pub fn probe_soon(&mut self, now: UnixTime, dice: &mut dyn Dice) {
-        self.next_probe = self.next_probe.min(now.plus(dice.pick(0..=SOON)));
+        let soon = now.plus(dice.pick(0..=SOON));
+        self.next_probe = Some(self.next_probe.map_or(soon, |next| next.min(soon)));
     }
 
     /// Moves the next fetch to the next seconds, unless it is quite recent that one failed.
@@ -217,12 +235,12 @@ impl BackendClock {
         self.fetch_anew(now, dice);
     }
 
-    /// The connection to tor ended: what was under way will not be answered.
-    pub fn connection_lost(&mut self, now: UnixTime) {
+    /// The connection to tor ended: a fetch that was under way will not be answered. A probe ends by itself, and a second one beside it
+    /// would wait for a turn of its own.
+    pub const fn connection_lost(&mut self, now: UnixTime) {
         if self.fetching.take().is_some() {
             self.next_fetch = now;
         }
-        self.probing = None;
     }
 
     /// Gives up what was never answered.
@@ -239,7 +257,7 @@ impl BackendClock {
     /// The wall clock went back by `seconds`: all times go with it.
     pub fn shift_back(&mut self, seconds: u64) {
         self.next_fetch = self.next_fetch.minus(seconds);
-        self.next_probe = self.next_probe.minus(seconds);
+        self.next_probe = self.next_probe.map(|next| next.minus(seconds));
         self.fetching = self.fetching.map(|since| since.minus(seconds));
         self.fetched = self.fetched.map(|at| at.minus(seconds));
         self.probing = self.probing.map(|since| since.minus(seconds));
@@ -249,8 +267,8 @@ impl BackendClock {
     #[must_use]
     pub fn wake(&self) -> UnixTime {
         let fetch = self.fetching.map_or(self.next_fetch, |since| since.plus(LOST + 1));
-        let probe = self.probing.map_or(self.next_probe, |since| since.plus(LOST + 1));
-        if self.probe_every.is_some() { fetch.min(probe) } else { fetch }
+        let probe = self.probing.map(|since| since.plus(LOST + 1)).or(self.next_probe);
+        probe.filter(|_probe| self.probe_every.is_some()).map_or(fetch, |probe| fetch.min(probe))
     }
 }
 
@@ -297,9 +315,9 @@ impl Machine {
     }
 
     /// Probes the backends in another way, every `every` **seconds** from now on, or no longer. Nobody waits for probes that are under way.
-    pub fn set_probing(&mut self, now: UnixTime, every: Option<u64>) {
+    pub fn set_probing(&mut self, every: Option<u64>) {
         self.probe_every = every;
-        self.backends.values_mut().for_each(|clock| clock.set_probing(now, every));
+        self.backends.values_mut().for_each(|clock| clock.set_probing(every));
     }
 
     /// A fetch of a backend's descriptor has ended.
@@ -326,12 +344,12 @@ impl Machine {
     }
 
     /// Starts the fetches and probes that are due.
-    pub(super) fn start_fetches(&mut self, now: UnixTime, out: &mut Vec<Action>) {
+    pub(super) fn start_fetches(&mut self, now: UnixTime, dice: &mut dyn Dice, out: &mut Vec<Action>) {
         for (&backend, clock) in &mut self.backends {
             if clock.start_fetch(now) {
                 out.push(Action::Fetch { backend, reach: clock.reach() });
             }
-            if clock.start_probe(now) {
+            if clock.start_probe(now, dice) {
                 out.push(Action::Probe { backend });
             }
         }

@@ -117,8 +117,10 @@ pub enum Event {
     Looked(TimePeriod, Fingerprint, Found),
     /// A fetch of a backend's descriptor has ended.
     Fetched(usize, Verdict),
-    /// A probe of a backend has ended.
+    /// A probe of a backend has ended: whether the backend took a connection.
     Probed(usize, bool),
+    /// A probe of a backend has ended that says nothing about it: tor's SOCKS port failed, or the probe never had its turn.
+    NotProbed(usize),
     /// News of a backend that does not answer probes: probe it again soon.
     ProbeSoon(usize),
     /// A backend that was down answers probes again: fetch its descriptor soon.

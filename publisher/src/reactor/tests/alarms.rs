@@ -4,7 +4,7 @@ use super::super::alarms::stranger;
 use super::super::frontend::Frontend;
 use super::super::other::Seen;
 use super::super::period::tests::{RUN, period};
-use super::stage::{Backends, SERVICES, Setup, Signer, Stage, Uploads, Wrong, address};
+use super::stage::{Backends, SERVICES, SOCKS, Setup, Signer, Stage, Uploads, Wrong, address};
 use crate::alarm::{Finding, Name};
 use crate::ceremony::status::BundleStatus;
 use crate::ceremony::tests as ceremony;
@@ -158,6 +158,10 @@ fn of_service() -> Vec<Row> {
         Row {
             lines: "probe_port = 80\nprobe_interval_seconds = 10\n",
             ..row(&["backend-down"], backends(Backends::Deaf), good, (60, 120))
+        },
+        Row {
+            lines: "probe_port = 80\nprobe_interval_seconds = 10\n",
+            ..row(&["probes-failing"], Act::Instead(SOCKS, Some("")), Act::Instead(SOCKS, None), (170, 60))
         },
         Row {
             lines: "authorized_clients = \"FOLDER/clients\"\n",

@@ -12,8 +12,8 @@ use crate::config::Config;
 use crate::log::tests::keep;
 use crate::schedule::dice::tests::LOADED;
 use onionkeep_common::UnixTime;
-use played::{BACKENDS, Played, service_of};
-pub(super) use played::{Backends, SERVICES, SLOW, Signer, Uploads, Wrong, address, passed};
+use played::Played;
+pub(super) use played::{Backends, SERVICES, SLOW, SOCKS, Signer, Uploads, Wrong, address, passed};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -51,7 +51,6 @@ pub(super) struct Stage {
     others: Vec<JoinHandle<()>>,
     log: Vec<String>,
     setups: [Setup; SERVICES],
-    backends: usize,
     /// Further lines about tor.
     pub(super) tor: String,
     _clock: Pretended,
@@ -71,18 +70,17 @@ impl Stage {
         Self::start_later(0, prepare)
     }
 
-    /// Starts everything with so many backends, all but two of them of the first service.
-    pub(super) fn start_with(backends: usize) -> Self {
-        Self::start_so(backends, 0, |_folder| <[Setup; SERVICES]>::default())
-    }
-
     /// The same so many **seconds** after the usual time, which is an hour before noon.
     pub(super) fn start_later(seconds: u64, prepare: impl FnOnce(&Path) -> [Setup; SERVICES]) -> Self {
-        Self::start_so(BACKENDS, seconds, prepare)
+        Self::start_so((0..SERVICES).collect(), seconds, prepare)
     }
 
-    /// Starts everything so.
-    fn start_so(backends: usize, seconds: u64, prepare: impl FnOnce(&Path) -> [Setup; SERVICES]) -> Self {
+    /// The same with backends that belong to these services.
+    pub(super) fn start_so(
+        owners: Vec<usize>,
+        seconds: u64,
+        prepare: impl FnOnce(&Path) -> [Setup; SERVICES],
+    ) -> Self {
         let clock = pretend(UnixTime(BEGIN + seconds));
         LOADED.set(true);
         keep();
@@ -90,9 +88,10 @@ impl Stage {
         std::fs::create_dir(folder.path().join("state")).unwrap();
         let setups = prepare(folder.path());
         let played = Arc::new(Played {
-            world: World::new((SERVICES, backends, RELAYS), crate::clock::now),
+            world: World::new((SERVICES, owners.len(), RELAYS), crate::clock::now),
             services: (0..SERVICES).map(address).collect(),
-            backends: (0..backends).map(|at| Onion::new(b'b', at).address().bare().to_string()).collect(),
+            backends: (0..owners.len()).map(|at| Onion::new(b'b', at).address().bare().to_string()).collect(),
+            owners,
             wrong: Mutex::default(),
             instead: Mutex::default(),
             given: Mutex::default(),
@@ -101,6 +100,8 @@ impl Stage {
             kept: Mutex::default(),
             uploads: Mutex::default(),
             probes: Mutex::default(),
+            asked: Mutex::default(),
+            connections: Mutex::default(),
             words: AtomicU64::new(0),
         });
         let signers = (0..SERVICES).map(|service| {
@@ -126,7 +127,6 @@ impl Stage {
             others,
             log: Vec::new(),
             setups,
-            backends,
             tor: String::new(),
             _clock: clock,
         };
@@ -158,7 +158,8 @@ impl Stage {
                 text.push_str(&format!("signer = \"{dir}/signer{service}\"\n"));
             }
             text.push_str(&setup.lines);
-            for backend in (0..self.backends).filter(|backend| service_of(*backend) == service) {
+            let all = self.played.owners.iter().enumerate();
+            for (backend, _owner) in all.filter(|(_backend, owner)| **owner == service) {
                 let address = Onion::new(b'b', backend).address();
                 text.push_str(&format!(
                     "[[service.backend]]\nname = \"b{backend}\"\naddress = \"{address}\"\n"
@@ -217,6 +218,17 @@ impl Stage {
         let mut probes = std::mem::take(&mut *self.played.probes.lock().unwrap());
         probes.retain(|name| name.contains('.'));
         probes
+    }
+
+    /// When tor was asked for a connection to which backend, by its number.
+    pub(super) fn asked(&self) -> Vec<(u64, usize)> {
+        let number = |onion: &String| self.played.backends.iter().position(|other| other == onion).unwrap();
+        self.played.asked.lock().unwrap().iter().map(|(at, onion)| (*at, number(onion))).collect()
+    }
+
+    /// The most connections to tor's SOCKS port that there were at the same time.
+    pub(super) fn most_connections(&self) -> usize {
+        self.played.connections.lock().unwrap().1
     }
 
     /// Lets everybody do what is to be done now.

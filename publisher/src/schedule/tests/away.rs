@@ -322,6 +322,70 @@ fn a_backend_is_probed_at_least_as_often_as_was_said() {
 }
 
 #[test]
+fn a_probe_that_says_nothing_brings_no_fetch_and_another_one_soon() {
+    let mut bench = Bench::probing(1, Some(3600)).started();
+    let probes = |actions: &[Action]| actions.iter().any(|action| matches!(action, Action::Probe { .. }));
+    while !probes(&bench.after(1)) {}
+    bench.feed(Event::TorDown);
+    bench.feed(Event::TorUp);
+    assert!(!(0..120).any(|_second| probes(&bench.after(1))), "it goes on while tor is away");
+    let (mut waited, mut actions) = (0, bench.feed(Event::NotProbed(0)));
+    while !probes(&actions) {
+        let fetches = actions.iter().any(|action| matches!(action, Action::Fetch { .. }));
+        assert!(!(fetches && waited <= 3) && waited < 60, "after {waited} s: {actions:?}");
+        actions = bench.after(1);
+        waited += 1;
+    }
+    assert!(waited >= 30, "{waited} s");
+}
+
+/// How many backends are probed for the first time in each of so many seconds.
+fn first_probes(bench: &mut Bench, mut actions: Vec<Action>, seconds: usize) -> Vec<usize> {
+    let (mut counts, mut seen) = (Vec::new(), BTreeSet::new());
+    for _second in 0..seconds {
+        let before = seen.len();
+        for action in actions {
+            if let Action::Probe { backend } = action {
+                seen.insert(backend);
+                bench.feed(Event::Probed(backend, true));
+            }
+        }
+        counts.push(seen.len() - before);
+        actions = bench.after(1);
+    }
+    counts
+}
+
+#[test]
+fn first_probes_come_within_an_interval_or_a_minute_and_never_all_at_once() {
+    for (interval, within) in [(10, 10), (60, 60), (3600, 60)] {
+        let spread = |counts: &[usize]| {
+            assert_eq!(counts.iter().sum::<usize>(), 1000, "{interval}: {counts:?}");
+            let most = 1000 / within * 2;
+            assert!(counts.iter().all(|count| *count <= most), "{interval}: {counts:?}");
+        };
+        let mut bench = Bench::probing(1000, Some(interval));
+        bench.feed(Event::TorUp);
+        // The consensus comes later: the seconds until then are none in which probes wait.
+        bench.after(90);
+        let at_once = bench.feed(plan(10, NOON, &[1]));
+        let at_once = at_once.iter().filter(|action| matches!(action, Action::Probe { .. })).count();
+        assert!(at_once <= 1000 / within * 2, "{at_once}");
+        (0..1000).for_each(|backend| drop(bench.feed(Event::Probed(backend, true))));
+        // tor is away for longer than an interval: all would be due when it is back.
+        bench.feed(Event::TorDown);
+        bench.after(2 * interval);
+        let now = bench.now;
+        bench.feed(plan(10, now, &[1]));
+        let actions = bench.feed(Event::TorUp);
+        spread(&first_probes(&mut bench, actions, within + 1));
+        bench.machine.set_probing(Some(interval));
+        let actions = bench.after(0);
+        spread(&first_probes(&mut bench, actions, within + 1));
+    }
+}
+
+#[test]
 fn unanswered_work_is_given_up_and_done_again() {
     let mut bench = Bench::running();
     bench.points(2);

@@ -14,8 +14,8 @@ use tokio::net::UnixStream;
 
 /// Services.
 pub(in super::super) const SERVICES: usize = 3;
-/// Backends where nobody wants more: each service has one.
-pub(super) const BACKENDS: usize = SERVICES;
+/// What stands for tor's SOCKS port among what tor does instead of what it should: it hangs up.
+pub(in super::super) const SOCKS: &str = "SOCKS";
 /// How long a slow signer takes, in **seconds**.
 pub(in super::super) const SLOW: u64 = 4;
 
@@ -66,6 +66,10 @@ pub(in super::super) enum Backends {
     Lost(usize),
     /// They do not take the connections of probes.
     Deaf,
+    /// tor never answers whether they take them.
+    Hung,
+    /// There is no descriptor of any, and tor hangs up when it is asked for a connection.
+    Cut,
 }
 
 /// How a service fails.
@@ -83,6 +87,8 @@ pub(super) struct Played {
     pub(super) services: Vec<OnionAddress>,
     /// The backends' addresses without `.onion`.
     pub(super) backends: Vec<String>,
+    /// The service that each of them belongs to.
+    pub(super) owners: Vec<usize>,
     pub(super) wrong: Mutex<[Wrong; SERVICES]>,
     /// What tor answers instead of what it should, by the command's beginning.
     pub(super) instead: Mutex<HashMap<String, String>>,
@@ -98,6 +104,10 @@ pub(super) struct Played {
     pub(super) uploads: Mutex<Vec<(u64, String, String)>>,
     /// By which names probes asked for circuits.
     pub(super) probes: Mutex<Vec<String>>,
+    /// When tor was asked for a connection to which backend.
+    pub(super) asked: Mutex<Vec<(u64, String)>>,
+    /// Connections to tor's SOCKS port now, and the most there were.
+    pub(super) connections: Mutex<(usize, usize)>,
     /// Words to tor and to signers.
     pub(super) words: AtomicU64,
 }
@@ -105,11 +115,6 @@ pub(super) struct Played {
 /// The address of a service.
 pub(in super::super) fn address(service: usize) -> OnionAddress {
     Onion::new(b's', service).address()
-}
-
-/// The service that a backend belongs to.
-pub(super) const fn service_of(backend: usize) -> usize {
-    if backend < SERVICES { backend } else { 0 }
 }
 
 /// The seconds since the start.
@@ -140,7 +145,7 @@ impl Played {
         let Some(backend) = self.backends.iter().position(|address| address == onion) else {
             return Backends::Good;
         };
-        self.wrong.lock().unwrap()[service_of(backend)].backends
+        self.wrong.lock().unwrap()[self.owners[backend]].backends
     }
 
     /// What tor answers.
@@ -169,7 +174,7 @@ impl Played {
         };
         let (key, mut given) = ((onion.to_owned(), hsdir.to_owned()), self.given.lock().unwrap());
         match self.backend(onion) {
-            Backends::Missing => return failed("NOT_FOUND"),
+            Backends::Missing | Backends::Cut => return failed("NOT_FOUND"),
             Backends::Mute => return failed("UNEXPECTED"),
             Backends::Old => return given.get(&key).cloned().unwrap_or_else(|| failed("NOT_FOUND")),
             Backends::Claimed(ahead) => {
@@ -181,7 +186,7 @@ impl Played {
             }
             Backends::Lost(count) if self.is_among(count, &key, &given) => return failed("NOT_FOUND"),
             Backends::Held(_) | Backends::Lost(_) => return self.tell(onion, command),
-            Backends::Good | Backends::Deaf => {}
+            Backends::Good | Backends::Deaf | Backends::Hung => {}
         }
         let answer = self.tell(onion, command);
         given.insert(key, answer.clone());
@@ -247,8 +252,23 @@ impl Played {
     }
 
     /// One connection to tor's SOCKS port.
-    pub(super) async fn connect(&self, mut stream: UnixStream) -> Option<()> {
+    pub(super) async fn connect(&self, stream: UnixStream) {
         self.words.fetch_add(1, Ordering::Relaxed);
+        let count = |more: bool| {
+            let (now, most) = &mut *self.connections.lock().unwrap();
+            *now = if more { *now + 1 } else { *now - 1 };
+            *most = (*most).max(*now);
+        };
+        count(true);
+        if !self.instead.lock().unwrap().contains_key(SOCKS) {
+            let _ended = self.carry(stream).await;
+        }
+        count(false);
+        self.words.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// What tor does with one.
+    async fn carry(&self, mut stream: UnixStream) -> Option<()> {
         let mut octets = [0; 200];
         for answer in [&[5, 2][..], &[1, 0]] {
             let count = stream.read(&mut octets).await.ok()?;
@@ -259,8 +279,16 @@ impl Played {
         }
         let count = stream.read(&mut octets).await.ok()?;
         let onion = std::str::from_utf8(octets.get(5..61)?).ok()?;
-        let code = if self.backend(onion) == Backends::Deaf { 4 } else { 0 };
+        self.asked.lock().unwrap().push((passed(), onion.to_owned()));
         self.words.fetch_add(u64::try_from(count).ok()?, Ordering::Relaxed);
+        let backend = self.backend(onion);
+        if backend == Backends::Cut {
+            return None;
+        }
+        if backend == Backends::Hung {
+            return stream.read_to_end(&mut Vec::new()).await.ok().map(|_octets| ());
+        }
+        let code = if backend == Backends::Deaf { 4 } else { 0 };
         stream.write_all(&[5, code, 0, 1, 0, 0, 0, 0, 0, 0]).await.ok()
     }
 
