@@ -240,7 +240,9 @@ impl Backend {
 
     /// A probe has ended: the backend took a connection, or neither of two.
     pub fn probed(&mut self, now: UnixTime, up: bool) {
-        self.unconfirmed |= up && self.probed.is_some_and(|(_at, before)| !before);
+        // One that was down, but has uploaded a descriptor since that lapsed, is up by that already.
+        let down = self.probed.is_some_and(|(_at, before)| !before) && self.health() != Health::Up;
+        self.unconfirmed |= up && down;
         (self.probed, self.lapsed) = (Some((now, up)), false);
         if !up {
             self.ages.doubt();

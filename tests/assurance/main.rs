@@ -87,8 +87,8 @@ fn a_hostile_publisher_gets_only_what_is_its_own() {
     assert!((1..=SLOTS_PER_ONION).contains(&certificates), "{certificates} certificates");
     if let Some(honest) = outcome.honest {
         assert!(honest.times.len() > 10 && honest.failures.is_empty(), "{honest:?}");
-        // At most one in ten: 66 threads may keep a small machine from answering within the 5 s.
-        assert!(honest.away.len() * 10 <= honest.times.len(), "{honest:?}");
+        // At most one: 66 threads may keep a small machine from answering within the 5 s.
+        assert!(honest.away.len() <= 1, "{honest:?}");
     }
 }
 

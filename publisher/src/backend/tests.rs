@@ -244,6 +244,8 @@ fn one_that_was_down_when_it_lapsed_is_up_by_a_descriptor_that_it_uploaded_since
     assert_eq!(backend.health(), Health::Down, "it was uploaded before");
     backend.observe(RUN.plus(44_000), period(1), RUN, decoded(counter(43_900), 2));
     assert_eq!(backend.health(), Health::Up);
+    backend.probed(RUN.plus(44_005), true);
+    assert_eq!((backend.health(), backend.awaits_descriptor()), (Health::Up, false), "nothing new is known");
     backend.probed(RUN.plus(44_010), false);
     assert_eq!(backend.health(), Health::Down, "a new probe counts as ever");
     backend.probed(RUN.plus(44_020), true);

@@ -52,7 +52,7 @@ impl Frontend {
     pub(super) fn feed(&mut self, event: Event, hands: &mut Hands<'_>) {
         self.quiet = self.quiet.filter(|_since| matches!(event, Event::Tick));
         if matches!(event, Event::TorUp) {
-            self.probes.forgive();
+            self.forgive_probes(hands.now);
         }
         let mut events = VecDeque::from([event]);
         while let Some(event) = events.pop_front() {

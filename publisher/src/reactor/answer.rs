@@ -56,6 +56,7 @@ impl Frontend {
         let not_found = answer == Err(FetchFailure::NotFound);
         // That tor is busy is no HSDir's fault: others would wait as long.
         let busy = answer == Err(FetchFailure::NoTurn);
+        let answered = not_found || answer.is_ok();
         let late = member.ask.number != number;
         if !late {
             member.ask.open = member.ask.open.saturating_sub(1);
@@ -77,6 +78,16 @@ impl Frontend {
                 self.ask_others(at, hands);
             }
             self.ask_ended(at, hands);
+        }
+        if answered {
+            self.somebody_answers(hands);
+        }
+    }
+
+    /// An HSDir or a backend answers: tor is well, and who failed meanwhile is believed.
+    pub(super) fn somebody_answers(&mut self, hands: &mut Hands<'_>) {
+        if self.outage.answered(hands.now) {
+            self.choose(hands);
         }
     }
 

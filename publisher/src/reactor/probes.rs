@@ -15,8 +15,7 @@ use std::time::Duration;
 
 /// The shortest and the longest time that a probe may take, in **seconds**.
 const DEADLINE: (u64, u64) = (10, 30);
-/// What probes told lapses when none of the service has told anything for so many **seconds**: longer than tor takes to restart, and than two
-/// probes wait for their turn in vain.
+/// What probes told lapses when none of the service has told anything for so many **seconds**: longer than tor takes to restart.
 const LAPSE: u64 = 900;
 /// It never lapses in fewer intervals than so many.
 const LAPSE_INTERVALS: u64 = 3;
@@ -68,8 +67,9 @@ pub(super) struct Probes {
 
 impl Probes {
     /// One told something about its backend.
-    const fn tell(&mut self, now: UnixTime) {
+    fn tell(&mut self, now: UnixTime) {
         (self.told, self.failures) = (Some(now), 0);
+        self.said.forget();
     }
 
     /// One failed at the SOCKS port; whether that is to be said in the log.
@@ -92,9 +92,10 @@ impl Probes {
         self.told.is_some_and(|told| now.since(told) > most)
     }
 
-    /// tor is back: what failed before says nothing any more.
-    pub(super) const fn forgive(&mut self) {
+    /// tor is back: what failed before says nothing any more, and the time that it was away does not count.
+    fn forgive(&mut self, now: UnixTime) {
         (self.failures, self.late) = (0, None);
+        self.told = self.told.map(|_before| now);
     }
 
     /// What is wrong with them; `interval` is the usual one in **seconds**.
@@ -194,6 +195,9 @@ impl Frontend {
         if before != after {
             self.choose(hands);
         }
+        if up {
+            self.somebody_answers(hands);
+        }
     }
 
     /// A probe says nothing about its backend. If that has lasted for long, what probes told lapses: of all backends in the same moment if
@@ -222,6 +226,12 @@ impl Frontend {
         if changed > 0 {
             self.choose(hands);
         }
+    }
+
+    /// tor is back.
+    pub(super) fn forgive_probes(&mut self, now: UnixTime) {
+        self.probes.forgive(now);
+        self.members.values_mut().for_each(|member| member.silent_probes = 0);
     }
 
     /// Probes are made in another way from now on, or no longer: what they told is forgotten, and those that wait for their turn are given up.

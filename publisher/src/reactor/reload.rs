@@ -10,7 +10,7 @@ use crate::control::{Answer, Kind, Objection, Request, Scene, changed};
 use crate::error::Failure;
 use crate::log;
 use crate::metrics::Totals;
-use crate::schedule::Event;
+use crate::schedule::{Event, SystemDice};
 use crate::state::{FileError, StateError};
 use onionkeep_common::{OnionAddress, UnixTime};
 
@@ -123,6 +123,8 @@ impl Reactor {
         let over = self.run_time_changes_over(&services);
         // From here on nothing can fail: a reload is whole or nothing.
         (self.config, self.tor_config) = (new, tor_config);
+        // What kept the consensus from being read may be mended.
+        self.network.news(clock::now(), &mut SystemDice);
         let old = self.addresses();
         let (mut to_plan, mut begun, mut changed) = (Vec::new(), 0_usize, 0_usize);
         let ended = self.end_others(&services);

@@ -90,7 +90,8 @@ impl Room {
         let enter =
             async { Some((self.own.acquire_owned().await.ok()?, self.all.acquire_owned().await.ok()?)) };
         let (own, all) = timeout(most, enter).await.ok().flatten()?;
-        Some(Held { _own: own, all: Some(all) })
+        // It may have been given up while it waited for the others.
+        (!own.semaphore().is_closed()).then_some(Held { _own: own, all: Some(all) })
     }
 }
 
@@ -131,6 +132,18 @@ mod tests {
         one.give_up_probes();
         assert!(waiting.await.unwrap().is_none());
         assert_eq!(before.elapsed(), Duration::ZERO, "at once");
+        assert!(one.probe(&all).turn(SOON).await.is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn turns_that_are_given_up_while_they_wait_for_other_services_never_come() {
+        let (all, mut one, other) = (Rooms::new(1, 1), Rooms::of_one(), Rooms::of_one());
+        let held = other.probe(&all).turn(SOON).await.unwrap();
+        let waiting = tokio::spawn(one.probe(&all).turn(Duration::from_secs(3600)));
+        tokio::task::yield_now().await;
+        one.give_up_probes();
+        drop(held);
+        assert!(waiting.await.unwrap().is_none());
         assert!(one.probe(&all).turn(SOON).await.is_some());
     }
 }

@@ -20,8 +20,9 @@ const POST_DEADLINE: Duration = Duration::from_secs(60);
 const ROOM_HELD: Duration = Duration::from_secs(10);
 /// How long a copy may wait until another upload ends; shorter than the schedule waits for its answer.
 const ROOM_DEADLINE: Duration = Duration::from_secs(200);
-/// How long a probe may wait for its turn. With its deadline it ends before the schedule gives it up.
-pub(super) const PROBE_TURN: Duration = Duration::from_secs(240);
+/// How long a probe may wait for its turn. With its deadline it ends before the schedule gives it up. Whoever gives up loses its place, so it is
+/// long: 1,440 backends of one service that all do not answer have their turns in that time.
+pub(super) const PROBE_TURN: Duration = Duration::from_secs(1800);
 /// How long tor may take to bootstrap until we look again and say so.
 const READY_DEADLINE: Duration = Duration::from_secs(60);
 
@@ -187,6 +188,15 @@ pub(super) async fn counter(
     ServiceDone::Counter { period, answers }
 }
 
+/// [`PROBE_TURN`]; less where a test says so.
+fn probe_turn() -> Duration {
+    #[cfg(test)]
+    if let Some(turn) = super::tests::SHORT_TURN.get() {
+        return turn;
+    }
+    PROBE_TURN
+}
+
 /// Probes a backend, in the way with this number, when there is room for one more probe; the deadline begins then.
 pub(super) async fn probe_backend(
     socks: SocksAddr,
@@ -196,7 +206,7 @@ pub(super) async fn probe_backend(
     deadline: Duration,
 ) -> ServiceDone {
     let began = tokio::time::Instant::now();
-    let turn = room.turn(PROBE_TURN).await;
+    let turn = room.turn(probe_turn()).await;
     let waited = began.elapsed();
     let probed = match &turn {
         Some(_held) => Some(probe(&socks, &question, deadline).await),

@@ -19,6 +19,13 @@ mod withheld;
 mod world;
 
 use crate::tor::tests::control_port;
+use std::cell::Cell;
+use std::time::Duration;
+
+thread_local! {
+    /// How long a probe of this thread's publisher waits for its turn, if not as long as usual.
+    pub(super) static SHORT_TURN: Cell<Option<Duration>> = const { Cell::new(None) };
+}
 
 #[allow(dead_code, reason = "these tests use only a part of it")]
 #[path = "../../benches/support/network.rs"]

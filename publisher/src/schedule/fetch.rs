@@ -25,8 +25,11 @@ const AGAIN_GONE: u64 = 600;
 const SOON: u64 = 3;
 /// The first probes, and those after one that told nothing, come within so many **seconds**, or within the interval if that is shorter.
 const FIRST_PROBE: u64 = 60;
-/// After so many seconds an unanswered fetch or probe counts as lost: its own deadline is far shorter.
-const LOST: u64 = 300;
+/// After so many seconds an unanswered fetch counts as lost: twice the 240 s that it waits for its turn and the 30 s that an HSDir has for
+/// its answer, since others are asked after the first.
+const LOST: u64 = 600;
+/// After so many seconds a probe without an outcome counts as lost: longer than it waits for its turn.
+const PROBE_LOST: u64 = 2100;
 
 /// What a fetch told about a backend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -245,11 +248,11 @@ impl BackendClock {
 
     /// Gives up what was never answered.
     pub fn give_up(&mut self, now: UnixTime) {
-        let lost = |since: UnixTime| now.since(since) > LOST;
-        if self.fetching.is_some_and(lost) {
+        let lost = |since: UnixTime, after| now.since(since) > after;
+        if self.fetching.is_some_and(|since| lost(since, LOST)) {
             self.fetching = None;
         }
-        if self.probing.is_some_and(lost) {
+        if self.probing.is_some_and(|since| lost(since, PROBE_LOST)) {
             self.probing = None;
         }
     }
@@ -267,7 +270,7 @@ impl BackendClock {
     #[must_use]
     pub fn wake(&self) -> UnixTime {
         let fetch = self.fetching.map_or(self.next_fetch, |since| since.plus(LOST + 1));
-        let probe = self.probing.map(|since| since.plus(LOST + 1)).or(self.next_probe);
+        let probe = self.probing.map(|since| since.plus(PROBE_LOST + 1)).or(self.next_probe);
         probe.filter(|_probe| self.probe_every.is_some()).map_or(fetch, |probe| fetch.min(probe))
     }
 }

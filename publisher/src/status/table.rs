@@ -120,7 +120,7 @@ fn write_descriptor(f: &mut fmt::Formatter<'_>, descriptor: &DescriptorStatus, n
 pub(super) fn former(service: &ServiceStatus) -> Option<String> {
     let until = Iso(UnixTime(service.former_until?));
     Some(format!(
-        "taken over: a tor service that had the address before publishes no more, and may stop after {until}"
+        "taken over: a tor service that had the address before must publish no more, and may stop after {until}"
     ))
 }
 

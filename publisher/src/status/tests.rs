@@ -117,7 +117,7 @@ fn table_shows_everything_and_no_whole_address() {
         "12 HSDirs (1 more without microdescriptor)",
         "service [...]kenl5sid.onion, ordinary",
         "signer: away (gone)",
-        "  taken over: a tor service that had the address before publishes no more, and may stop after 2027-01-15T09:00:00Z",
+        "  taken over: a tor service that had the address before must publish no more, and may stop after 2027-01-15T09:00:00Z",
         "b1               up        16 min ago    10 s ago       3       2      1  66.6 %",
         "first descriptor, period 20833, asked for by clients now",
         "revision 77, 2 points, uploaded 100 s ago, next in 60 min, certificate ends in 50 h",

@@ -1,9 +1,11 @@
 //! More probes than may be under way at the same time: they wait for their turn, and what never has one says nothing.
 
+use super::SHORT_TURN;
 use super::stage::{Backends, SERVICES, Setup, Signer, Stage, Uploads, Wrong};
 use crate::reactor::rooms::{OWN_PROBES, PROBES};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 /// Backends: a hundred for each service.
 const MANY: usize = 300;
@@ -101,6 +103,7 @@ async fn probes_that_wait_when_the_way_of_probing_changes_are_given_up() {
 #[tokio::test(start_paused = true)]
 async fn a_probe_that_never_had_its_turn_says_nothing() {
     // Each takes 30 s, and the last of those that never had a turn gave up after 240 s.
+    SHORT_TURN.set(Some(Duration::from_secs(240)));
     let mut stage = start(MANY, 60);
     (0..SERVICES).for_each(|service| stage.fail(service, HUNG));
     stage.pass(30 + 240).await;
@@ -158,4 +161,27 @@ async fn few_backends_are_probed_within_an_interval_and_a_dead_one_is_down_withi
         stage.pass(20).await;
         assert_eq!(states(&mut stage).await["b1"], "down");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_tor_reaches_nobody_nearly_all_stay_listed_however_long_a_round_of_probes_takes() {
+    let mut stage = start(MANY, 60);
+    stage.pass(300).await;
+    assert!(states(&mut stage).await.values().all(|state| state == "up"));
+    let chosen = |stage: &Stage| stage.log().iter().filter(|line| line.contains("info chosen")).count();
+    let before = chosen(&stage);
+    (0..SERVICES).for_each(|service| stage.fail(service, HUNG));
+    stage.instead("HSFETCH", Some("250 OK\n"));
+    stage.pass(1500).await;
+    let down = states(&mut stage).await.into_values().filter(|state| state == "down").count();
+    assert_eq!(down, MANY, "a round of all takes some five minutes");
+    // Three of each service are believed, and each may be listed in two descriptors.
+    assert!(chosen(&stage) - before <= SERVICES * 3 * 2, "{} choices", chosen(&stage) - before);
+    let alarms = alarms(&mut stage).await;
+    let without = alarms.iter().filter(|alarm| alarm["name"] == "no-backend").count();
+    assert_eq!(without, SERVICES, "{alarms:?}");
+    (0..SERVICES).for_each(|service| stage.fail(service, Wrong::default()));
+    stage.instead("HSFETCH", None);
+    stage.pass(400).await;
+    assert!(states(&mut stage).await.values().all(|state| state == "up"));
 }

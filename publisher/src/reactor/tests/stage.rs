@@ -4,6 +4,7 @@
 
 mod played;
 
+use super::SHORT_TURN;
 use super::control_port::{Auth, ControlPort};
 use super::onions::{BEGIN, Onion};
 use super::world::World;
@@ -61,6 +62,7 @@ impl Drop for Stage {
         self.reactor.abort();
         self.others.iter().for_each(JoinHandle::abort);
         LOADED.set(false);
+        SHORT_TURN.set(None);
     }
 }
 
