@@ -15,6 +15,8 @@ pub(crate) fn tell(stage: &mut Stage) -> Result<()> {
     let address = stage.address.clone();
     let mut before = stage.newest(&address)?;
     for time in 1..=TIMES {
+        // An upload that is under way would be counted with those that come after the restart.
+        stage.publisher.wait_status("uploads under way to end", Duration::from_secs(60), everywhere)?;
         let took = restart(stage)?;
         let held = stage.look_at(&address)?;
         ensure!(held.len() == HSDIRS, "{} HSDirs hold the descriptor, not {HSDIRS}", held.len());
@@ -36,8 +38,6 @@ pub(crate) fn tell(stage: &mut Stage) -> Result<()> {
 
 /// Kills and starts the publisher, and waits for a full set of uploads, none of them refused.
 pub(crate) fn restart(stage: &mut Stage) -> Result<Duration> {
-    // An upload that is under way would be counted with those that come after the restart.
-    stage.publisher.wait_status("uploads that are under way to end", Duration::from_secs(60), everywhere)?;
     stage.publisher.kill()?;
     stage.uploads.drain_events(Duration::from_millis(100));
     stage.publisher.start()?;
