@@ -1,4 +1,4 @@
-//! Carries out what a frontend's schedule asks for: the only place that starts tasks for it.
+//! Carries out what a frontend's schedule asks for: starts its tasks, those of probes by `probes.rs`.
 
 use super::frontend::Frontend;
 use super::member::{Ask, Member};
